@@ -1,0 +1,140 @@
+"""What both implementations share on the consuming side: waiting for the next delivery, settling it once."""
+
+import asyncio
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from services.common.queue.lanes import Lanes
+from services.common.queue.port import DeliveryLost, Envelope, QueueName, QueueUnavailable, Retry
+
+_FIRST_PAUSE = 0.1
+_LONGEST_PAUSE = 5.0
+# A reason may hold a whole page that a provider answered; it travels in a header.
+_REASON_CHARACTERS = 1000
+
+
+class Handout:
+    """Deliveries that have arrived, taken by one or more tasks of one event loop."""
+
+    def __init__(self) -> None:
+        self._lanes: Lanes[HandedOut] = Lanes()
+        self._wake = asyncio.Event()
+        self.stopped = False
+
+    def offer(self, delivery: "HandedOut") -> None:
+        delivery.attach(self)
+        self._lanes.offer(delivery.queue.routing_key, delivery.envelope.ordering_key, delivery)
+        self._wake.set()
+
+    def settled(self, delivery: "HandedOut") -> None:
+        if self._lanes.settled(delivery.queue.routing_key, delivery.envelope.ordering_key):
+            self._wake.set()
+
+    def clear(self, name: QueueName | None = None) -> "list[HandedOut]":
+        """Forget and return what was not handed out, of one queue or of all."""
+        return self._lanes.clear(None if name is None else name.routing_key)
+
+    def stop(self) -> None:
+        self.stopped = True
+        self._wake.set()
+
+    async def take(self) -> "HandedOut":
+        """Raises StopAsyncIteration once stopped."""
+        while not self.stopped:
+            delivery = self._lanes.take()
+            if delivery is not None:
+                return delivery
+            self._wake.clear()
+            await self._wake.wait()
+        raise StopAsyncIteration
+
+
+class HandedOut(ABC):
+    """A delivery whose four verbs run at most once each in effect, and wait while the queue is away.
+
+    Waiting is right because nobody can do better: until the verb stands, the message is in our hand, counts
+    against the prefetch, and comes again if we die.
+    """
+
+    __slots__ = ("_handout", "_settling", "envelope", "history", "published_at", "queue", "redelivered")
+
+    def __init__(
+        self, queue: QueueName, envelope: Envelope, history: Retry, *, redelivered: bool, published_at: float
+    ) -> None:
+        self.queue = queue
+        self.envelope = envelope
+        self.history = history
+        self.redelivered = redelivered
+        self.published_at = published_at
+        self._handout: Handout | None = None
+        self._settling = False
+
+    @property
+    def tries(self) -> int:
+        return self.history.tries
+
+    def attach(self, handout: Handout) -> None:
+        self._handout = handout
+
+    async def ack(self) -> None:
+        await self._settle(self._ack)
+
+    async def retry(self, delay_seconds: float, *, reason: str) -> None:
+        history = Retry(
+            tries=self.history.tries + 1,
+            parked=self.history.parked,
+            first_failure=self.history.first_failure or _line(reason),
+        )
+        await self._settle(lambda: self._again(delay_seconds, history))
+
+    async def park(self, delay_seconds: float) -> None:
+        history = Retry(self.history.tries, self.history.parked + 1, self.history.first_failure)
+        await self._settle(lambda: self._again(delay_seconds, history))
+
+    async def dead_letter(self, reason: str) -> None:
+        text = _line(reason)
+        history = Retry(self.history.tries, self.history.parked, self.history.first_failure or text)
+        await self._settle(lambda: self._dead_letter(text, history))
+
+    @abstractmethod
+    async def _ack(self) -> None: ...
+
+    @abstractmethod
+    async def _again(self, delay_seconds: float, history: Retry) -> None: ...
+
+    @abstractmethod
+    async def _dead_letter(self, reason: str, history: Retry) -> None: ...
+
+    async def _settle(self, step: Callable[[], Awaitable[Any]]) -> None:
+        if self._settling:
+            raise RuntimeError(f"message {self.envelope.message_id!r} is settled already")
+        self._settling = True
+        pause = _FIRST_PAUSE
+        try:
+            while True:
+                try:
+                    await step()
+                    break
+                except DeliveryLost:
+                    raise
+                except QueueUnavailable:
+                    await asyncio.sleep(pause)
+                    pause = min(pause * 2, _LONGEST_PAUSE)
+        except asyncio.CancelledError:
+            # Whether the step took effect is unknown: let the caller settle again.
+            self._settling = False
+            raise
+        except DeliveryLost:
+            self._finish()
+            raise
+        self._finish()
+
+    def _finish(self) -> None:
+        if self._handout is not None:
+            self._handout.settled(self)
+
+
+def _line(reason: str) -> str:
+    """Something every header can carry."""
+    return " ".join(reason[:_REASON_CHARACTERS].encode(errors="replace").decode().split())

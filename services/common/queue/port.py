@@ -1,0 +1,207 @@
+"""The queue as its users see it.
+
+Guarantees, kept by both implementations and tested by one contract suite:
+
+- `publish` returns only when the message survives the death of every process (broker confirm / commit).
+- At least once: a message that was handed out and not settled is handed out again when its consumer dies.
+- First in, first out per queue. Within one ordering key never two messages are in hand at once; a message
+  that is retried or parked is overtaken meanwhile by later ones, so whoever needs strict order across a
+  retry (the turn does) parks those.
+- A message that was handed out more than `topology.DELIVERY_LIMIT` times without being settled is
+  dead-lettered: it kills its consumers.
+- Envelope headers (trace context among them) come out as they went in, also after retries and in dead
+  letters.
+"""
+
+from collections.abc import AsyncIterator, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol, Self
+
+from services.common.queue.topology import HEADER_PREFIX, QueueName
+
+# AMQP's short string; and a header must fit a frame, or the broker ends the connection.
+SHORT_STRING_BYTES = 255
+HEADER_BYTES = 32 * 1024
+
+__all__ = [
+    "Consumer",
+    "Delivery",
+    "DeliveryLost",
+    "Depth",
+    "Envelope",
+    "Queue",
+    "QueueName",
+    "QueueUnavailable",
+    "Retry",
+    "TopologyConflict",
+]
+
+
+class QueueUnavailable(Exception):
+    """The broker (or the file) is away or did not confirm in time; the message may or may not be there."""
+
+
+class TopologyConflict(QueueUnavailable):
+    """Something of our name exists on the broker and is of another kind; the message says what to do."""
+
+
+class DeliveryLost(QueueUnavailable):
+    """This delivery is no longer ours (connection cut, lease run out): it will be handed out again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """One protobuf message on its way: `type` its full name, `ordering_key` what keeps order ("" = none).
+
+    Raises ValueError for what no broker would carry: a message id or type of more than 255 bytes, more than
+    32 KB of headers and ordering key, a header name of ours (`x-metachat-...`).
+    """
+
+    body: bytes
+    type: str
+    message_id: str
+    ordering_key: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for what, value in (("message id", self.message_id), ("type", self.type)):
+            if len(value.encode()) > SHORT_STRING_BYTES:
+                raise ValueError(f"the {what} is longer than {SHORT_STRING_BYTES} bytes")
+        size = len(self.ordering_key.encode())
+        for name, value in self.headers.items():
+            if name.startswith(HEADER_PREFIX) or len(name.encode()) > SHORT_STRING_BYTES:
+                raise ValueError(f"a header may not be named {name[:40]!r}")
+            size += len(name.encode()) + len(value.encode())
+        if size > HEADER_BYTES:
+            raise ValueError(f"headers and ordering key are longer than {HEADER_BYTES} bytes")
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """A message's past: failed tries (0 = first time), parkings (cost no try), first failure."""
+
+    tries: int = 0
+    parked: int = 0
+    first_failure: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Depth:
+    """How full a queue is; None = cannot be told cheaply. `delayed` = waiting to come back."""
+
+    ready: int
+    unacked: int | None
+    delayed: int | None
+    dead_letters: int
+    oldest_age_seconds: float | None
+
+
+class Delivery(Protocol):
+    """One message in hand. Exactly one of the four verbs settles it; a second one raises RuntimeError.
+
+    All four raise DeliveryLost when the message is not ours any more, QueueUnavailable when the settling
+    could not be made durable; in both cases the message comes again.
+    """
+
+    @property
+    def envelope(self) -> Envelope: ...
+
+    @property
+    def queue(self) -> QueueName: ...
+
+    @property
+    def history(self) -> Retry: ...
+
+    @property
+    def tries(self) -> int:
+        """Failed tries before this one; 0 = first time."""
+
+    @property
+    def redelivered(self) -> bool:
+        """Handed out before and not settled then: its effects may already stand."""
+
+    @property
+    def published_at(self) -> float:
+        """Unix time in seconds of the first publish; 0.0 = unknown."""
+
+    async def ack(self) -> None: ...
+
+    async def retry(self, delay_seconds: float, *, reason: str) -> None:
+        """Come again after at least the delay (see `topology.RETRY_LADDER`), one try more."""
+
+    async def park(self, delay_seconds: float) -> None:
+        """Come again after at least the delay without costing a try."""
+
+    async def dead_letter(self, reason: str) -> None:
+        """Put aside for an operator with reason, try count and first failure."""
+
+
+class Consumer(Protocol):
+    """Deliveries of the queues added, round robin over queues, at most `prefetch` in hand per queue.
+
+    While the queue is unavailable it waits and goes on by itself.
+    """
+
+    async def add(self, name: QueueName) -> None:
+        """Begin to consume; declares the queue. Twice is once. While the broker is away: later."""
+
+    async def remove(self, name: QueueName) -> None:
+        """Stop taking from the queue; what is in hand can still be settled, the rest goes back."""
+
+    def __aiter__(self) -> AsyncIterator[Delivery]: ...
+
+    async def __anext__(self) -> Delivery:
+        """The next delivery; raises StopAsyncIteration after `stop`."""
+
+    async def stop(self) -> None:
+        """End the iteration; what is in hand can still be settled.
+
+        What was not handed out goes back only with `close`: handed to another consumer now, it would overtake
+        what is in hand here.
+        """
+
+    async def close(self) -> None:
+        """Stop, and give back what is in hand."""
+
+    async def __aenter__(self) -> Self: ...
+
+    async def __aexit__(self, *_: object) -> None: ...
+
+
+class Queue(Protocol):
+    """One installation's queues."""
+
+    async def open(self) -> None:
+        """Start. A broker that is down does not fail this: `ping` tells; it is tried again by itself."""
+
+    async def close(self) -> None: ...
+
+    async def ping(self) -> None:
+        """Raise QueueUnavailable unless a publish would work now."""
+
+    async def declare(self, name: QueueName) -> None:
+        """Make the queue and its dead-letter queue; again is free. Raises QueueUnavailable."""
+
+    async def publish(self, name: QueueName, envelope: Envelope, *, timeout: float = 5.0) -> None:  # noqa: ASYNC109 - an argument of the port
+        """Declare first, publish, return after the confirm (the commit); the timeout is in seconds.
+
+        Raises QueueUnavailable, at once when the broker is known to be down.
+        """
+
+    async def publish_event(
+        self,
+        routing_key: str,
+        envelope: Envelope,
+        *,
+        timeout: float = 5.0,  # noqa: ASYNC109 - an argument of the port
+    ) -> None:
+        """Publish on `metachat.events`, to nobody if nobody listens; raises QueueUnavailable.
+
+        The embedded queue keeps none: they stand in the database's events table.
+        """
+
+    def consume(self, names: Iterable[QueueName] = (), *, prefetch: int) -> Consumer:
+        """A consumer of these queues; more can be added while it runs. Takes nothing before `async for`."""
+
+    async def depth(self, name: QueueName) -> Depth:
+        """Raises QueueUnavailable."""
