@@ -1,0 +1,3 @@
+"""Fitting: reads labelled replies, writes coefficients.json and the scoring report. Never imported by the
+service.
+"""
