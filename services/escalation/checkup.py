@@ -1,0 +1,162 @@
+"""What `metachat doctor` asks of the database (`python -m services.escalation.checkup`), a line a finding.
+
+It changes nothing. It is a process of its own, because only escalation opens the database.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, select, text
+from sqlalchemy.exc import SQLAlchemyError
+
+from services.common.errors import ServiceError
+from services.common.installation import Installation
+from services.common.settings import EnvironmentReader, SettingsError
+from services.escalation import tenant_settings
+from services.escalation.secrets import SecretBox, SecretUnreadable
+from services.escalation.store.database import Database, database_for, parse_url
+from services.escalation.store.schema import channels, events, tenant_secrets
+from services.escalation.tenants import channel_secret
+
+OK: Final = "ok"
+WARNING: Final = "warning"
+FAULT: Final = "fault"
+_SKEW_SECONDS: Final = 5.0
+_MIGRATIONS: Final = Path(__file__).parent / "migrations"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What was looked at, how it is (OK, WARNING, FAULT), and in one line what it says and what to do."""
+
+    name: str
+    state: str
+    says: str
+
+
+async def examine(installation: Installation) -> list[Finding]:
+    """All findings about the database of the installation; the first fault may make the others moot."""
+    url = installation.database_url.reveal()
+    try:
+        parsed = parse_url(url)
+    except ValueError as error:
+        return [Finding("database", FAULT, f"DATABASE_URL: {error}")]
+    kind = "PostgreSQL" if parsed.get_backend_name() == "postgresql" else "SQLite"
+    if kind == "SQLite" and not Path(parsed.database or "").exists():  # noqa: ASYNC240 - nothing else runs
+        says = f"there is no file {parsed.database} yet: the first start makes it (metachat run)"
+        return [Finding("database", FAULT, says)]
+    database = database_for(url)
+    try:
+        await database.open()
+        await database.ping()
+    except ServiceError as error:
+        says = f"{kind} cannot be reached ({error.detail or error.message}): start it or correct DATABASE_URL"
+        return [Finding("database", FAULT, says)]
+    try:
+        return [Finding("database", OK, f"{kind} answers"), *await _contents(database, installation)]
+    except ServiceError as error:
+        return [Finding("database", FAULT, f"{kind} cannot be read ({error.detail or error.message})")]
+    finally:
+        await database.close()
+
+
+async def _contents(database: Database, installation: Installation) -> list[Finding]:
+    revision = await database.read(_revision)
+    head = head_revision()
+    if revision != head:
+        what = "no tables" if revision is None else f"revision {revision}"
+        says = f"it has {what}, this version needs {head}: start escalation, which brings it up to date"
+        if revision is not None and revision > head:
+            says = f"it has {what}, newer than this version's {head}: install the version that made it"
+        return [Finding("revision", FAULT, says)]
+    found = [Finding("revision", OK, f"{revision}, the newest")]
+    found += await database.read(_clock)
+    if installation.secret_key:
+        box = SecretBox(installation.secret_key)
+        lost = await database.read(lambda c: list(_unreadable(c, box)))
+        if lost:
+            says = (
+                f"{len(lost)} stored secrets cannot be opened ({lost[0]}): METACHAT_SECRET_KEY is another "
+                "than the one they were stored with; put the old key behind the new one, after a comma"
+            )
+            found.append(Finding("secrets", FAULT, says))
+        else:
+            found.append(Finding("secrets", OK, "every stored secret can be opened"))
+    return found
+
+
+def head_revision() -> str:
+    """The newest revision that this version knows."""
+    config = Config()
+    config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
+    config.set_main_option("path_separator", "os")
+    return str(ScriptDirectory.from_config(config).get_current_head())
+
+
+def _revision(connection: Connection) -> str | None:
+    try:
+        return connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one_or_none()
+    except SQLAlchemyError:
+        return None  # no such table: nothing was ever migrated
+
+
+def _clock(connection: Connection) -> list[Finding]:
+    """Whether this machine's clock agrees with the database's, and with what was stored."""
+    here = datetime.now(UTC)
+    if connection.dialect.name == "postgresql":
+        there: datetime = connection.execute(text("SELECT clock_timestamp()")).scalar_one()
+        skew = (here - there).total_seconds()
+        if abs(skew) > _SKEW_SECONDS:
+            says = f"this machine is {skew:+.0f} s off the database's clock: let both follow one time server"
+            return [Finding("clock", FAULT, says)]
+    newest = connection.execute(select(events.c.created_at).order_by(events.c.id.desc()).limit(1)).scalar()
+    if newest is not None and (newest - here).total_seconds() > _SKEW_SECONDS:
+        when = f"{newest:%Y-%m-%d %H:%M:%S}"
+        says = f"the newest event is of {when} UTC, in the future: correct this machine's clock"
+        return [Finding("clock", FAULT, says)]
+    return [Finding("clock", OK, "agrees with what is stored")]
+
+
+def _unreadable(connection: Connection, box: SecretBox) -> Iterator[str]:
+    """Whose secrets cannot be opened."""
+    sealed = [(row.tenant_id, row.name, row.ciphertext) for row in connection.execute(select(tenant_secrets))]
+    sealed += [
+        (row.tenant_id, channel_secret(row.kind), row.access_token)
+        for row in connection.execute(select(channels))
+        if row.access_token
+    ]
+    for tenant_id, name, ciphertext in sealed:
+        try:
+            box.open(bytes(ciphertext), tenant_id=tenant_id, name=name)
+        except SecretUnreadable:
+            where = "model key" if name == tenant_settings.API_KEY else name
+            yield f"{tenant_id}: {where}"
+
+
+def main() -> None:
+    """Print the findings; the exit code is always 0."""
+    reader = EnvironmentReader(os.environ)
+    try:
+        installation = Installation.read(reader, needs=frozenset({"database", "secret_key"}))
+        reader.finish()
+    except SettingsError as error:
+        findings = [Finding("environment", FAULT, line) for line in str(error).splitlines()]
+    else:
+        findings = asyncio.run(examine(installation))
+    for finding in findings:
+        sys.stdout.write(json.dumps(asdict(finding)) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,245 @@
+"""Builds the escalation service: every object once, opened in order and closed in the reverse order."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Final
+
+from metachat.confidence.v1.confidence_pb2_grpc import ConfidenceServiceStub
+from metachat.escalation.v1 import (
+    conversation_pb2_grpc,
+    escalation_pb2_grpc,
+    handoff_pb2_grpc,
+    insight_pb2_grpc,
+    knowledge_pb2_grpc,
+    privacy_pb2_grpc,
+    tenant_pb2_grpc,
+    user_pb2_grpc,
+    webhook_pb2_grpc,
+)
+
+from services.common.access import AccessPolicy, StaticTokens
+from services.common.clock import Clock, SystemClock
+from services.common.errors import Kind, ServiceError
+from services.common.grpc_channel import open_channel
+from services.common.grpc_server import GrpcServer, Registration, build_server
+from services.common.logs import get_logger
+from services.common.queue.opening import open_queue
+from services.common.settings import SettingsError
+from services.escalation.access_tokens import ApiKeys, ApiKeyVerifier, FirstOf
+from services.escalation.administration import Administration
+from services.escalation.conversation_tokens import ConversationTokens
+from services.escalation.conversations import Conversations, ConversationWatch
+from services.escalation.database_watch import DatabaseWatch
+from services.escalation.documents import Documents
+from services.escalation.handoff_watch import HandoffWatch
+from services.escalation.housekeeping import Housekeeping
+from services.escalation.insight_counting import Counting
+from services.escalation.insight_figures import Figures
+from services.escalation.insight_replay import Replays
+from services.escalation.insight_whatif import WhatIf
+from services.escalation.migrations.upgrade import upgrade
+from services.escalation.privacy import Privacy
+from services.escalation.recalibration import Recalibration
+from services.escalation.relay import Relay
+from services.escalation.reviews import Reviews
+from services.escalation.scoring_client import ScoringClient
+from services.escalation.secrets import SecretBox
+from services.escalation.servicers.conversations import ConversationServicer
+from services.escalation.servicers.deliveries import Deliveries
+from services.escalation.servicers.escalation import EscalationServicer
+from services.escalation.servicers.handoffs import HandoffServicer
+from services.escalation.servicers.insights import Insights, InsightServicer
+from services.escalation.servicers.knowledge import KnowledgeServicer
+from services.escalation.servicers.privacy import PrivacyServicer
+from services.escalation.servicers.reliability import Reliability
+from services.escalation.servicers.tenants import TenantServicer
+from services.escalation.servicers.users import UserServicer
+from services.escalation.servicers.webhooks import WebhookServicer
+from services.escalation.settings import PORT_VARIABLE, Settings
+from services.escalation.store.database import Database, database_for
+from services.escalation.tenant_removal import TenantRemoval
+from services.escalation.tenants import TenantDirectory
+from services.escalation.turn_desk import TurnDesk
+from services.escalation.users import Users
+from services.escalation.waiting_list import WaitingList
+from services.escalation.waiting_timeouts import WaitingTimeouts
+from services.escalation.webhooks.desk import WebhookDesk
+from services.escalation.webhooks.posting import Poster
+from services.escalation.webhooks.sender import WebhookSender
+
+_CONFIDENCE: Final = "metachat.confidence.v1.ConfidenceService"
+_DATABASE_LOOK: Final = 0.5
+_log = get_logger(__name__)
+
+
+@asynccontextmanager
+async def open_service(settings: Settings, *, clock: Clock | None = None) -> AsyncIterator[GrpcServer]:
+    """The server of the service, started, on an up-to-date database; drained and closed at the end.
+
+    Raises SettingsError for a database that cannot be used and a port that is taken.
+    """
+    clock = clock or SystemClock()
+    installation = settings.installation
+    async with AsyncExitStack() as stack:
+        database = await _open_database(settings)
+        stack.push_async_callback(database.close)
+        box = SecretBox(installation.secret_key)
+        directory = TenantDirectory(database, box)
+        await directory.open()
+        stack.push_async_callback(directory.close)
+        url = installation.rabbitmq_url.reveal() if installation.rabbitmq_url else None
+        queue = open_queue(url, installation.queue_path)
+        await queue.open()
+        stack.push_async_callback(queue.close)
+        confidence = open_channel(
+            settings.confidence_address, token=installation.internal_token, service_name=_CONFIDENCE
+        )
+        stack.push_async_callback(confidence.close)
+        watch = ConversationWatch(database)
+        watch.open()
+        stack.push_async_callback(watch.close)
+        handoff_watch = HandoffWatch(database, directory)
+        handoff_watch.open()
+        stack.push_async_callback(handoff_watch.close)
+        timeouts = WaitingTimeouts(database, directory, clock)
+        timeouts.open()
+        stack.push_async_callback(timeouts.close)
+        poster = Poster(clock, allow_private=settings.webhook_allow_private)
+        poster.open()
+        stack.push_async_callback(poster.close)
+        sender = WebhookSender(database, box, poster, clock)
+        sender.open()
+        stack.push_async_callback(sender.close)
+        relay = Relay(database=database, queue=queue, clock=clock)
+        relay.open()
+        stack.push_async_callback(relay.close)
+        counting = Counting(database=database, clock=clock)
+        counting.open()
+        stack.push_async_callback(counting.close)
+        housekeeping = Housekeeping(database, clock, interval_seconds=settings.retention_interval)
+        housekeeping.open()
+        stack.push_async_callback(housekeeping.close)
+        static = StaticTokens(internal=installation.internal_token, operator=installation.operator_token)
+        keys = ApiKeyVerifier(database, directory, clock)
+        stack.callback(keys.close)
+        tokens = FirstOf((static, keys))
+        scoring = ScoringClient(ConfidenceServiceStub(confidence), timeout=settings.confidence_timeout)
+        recalibration = Recalibration(database=database, directory=directory, fitting=scoring, clock=clock)
+        recalibration.open()
+        stack.push_async_callback(recalibration.close)
+        desk = TurnDesk(
+            database=database,
+            directory=directory,
+            scoring=scoring,
+            clock=clock,
+            enabled_globally=settings.escalation_enabled,
+        )
+        # Planned RPCs keep the answer of the generated class (the type checker calls that abstract); the
+        # access rules refuse them by name before it is asked.
+        conversation_tokens = ConversationTokens(installation.secret_key)
+        conversations = ConversationServicer(  # type: ignore[abstract]
+            desk=desk,
+            conversations=Conversations(database=database, tokens=conversation_tokens, watch=watch),
+            deliveries=Deliveries(database=database, directory=directory, clock=clock),
+            tokens=conversation_tokens,
+        )
+        reliability = Reliability(database, directory, lambda: scoring.scorer_version)
+        enabled = settings.escalation_enabled
+        insights = Insights(
+            Figures(database, clock),
+            WhatIf(database, directory, enabled_globally=enabled),
+            Replays(database, scoring, enabled_globally=enabled),
+        )
+        administration = Administration(database, directory, box, clock)
+        api_keys = ApiKeys(database, directory, keys, clock)
+        server = build_server(
+            port=settings.port,
+            host=settings.host,
+            port_variable=PORT_VARIABLE,
+            drain_seconds=settings.drain,
+            notice_seconds=min(0.5, settings.drain),
+            access=AccessPolicy((tokens,)),
+            servicers=(
+                Registration(conversations, conversation_pb2_grpc.add_ConversationServiceServicer_to_server),
+                Registration(
+                    EscalationServicer(desk=desk),
+                    escalation_pb2_grpc.add_EscalationServiceServicer_to_server,
+                ),
+                Registration(
+                    TenantServicer(
+                        directory,
+                        administration,
+                        api_keys,
+                        tokens,
+                        TenantRemoval(database, directory, clock),
+                    ),
+                    tenant_pb2_grpc.add_TenantServiceServicer_to_server,
+                ),
+                Registration(
+                    KnowledgeServicer(Documents(database, directory, clock)),
+                    knowledge_pb2_grpc.add_KnowledgeServiceServicer_to_server,
+                ),
+                Registration(
+                    HandoffServicer(
+                        WaitingList(database, directory, clock),
+                        clock,
+                        Reviews(database, directory, clock),
+                        handoff_watch,
+                    ),
+                    handoff_pb2_grpc.add_HandoffServiceServicer_to_server,
+                ),
+                Registration(
+                    InsightServicer(database, directory, reliability, insights),
+                    insight_pb2_grpc.add_InsightServiceServicer_to_server,
+                ),
+                Registration(
+                    UserServicer(Users(database, directory, clock)),
+                    user_pb2_grpc.add_UserServiceServicer_to_server,
+                ),
+                Registration(
+                    PrivacyServicer(Privacy(database, directory, clock)),
+                    privacy_pb2_grpc.add_PrivacyServiceServicer_to_server,
+                ),
+                Registration(
+                    WebhookServicer(WebhookDesk(database, directory, box, poster, clock)),
+                    webhook_pb2_grpc.add_WebhookServiceServicer_to_server,
+                ),
+            ),
+        )
+        await server.start()
+        stack.push_async_callback(server.stop)
+        database_watch = DatabaseWatch(database, server.health.set_serving)
+        database_watch.open()
+        stack.push_async_callback(database_watch.close)
+        yield server
+
+
+async def _open_database(settings: Settings) -> Database:
+    """The database, migrated. A server that is not up yet is waited for; a file is there or is not."""
+    url = settings.installation.database_url.reveal()
+    try:
+        database = database_for(url)
+    except ValueError as error:
+        raise SettingsError([f"DATABASE_URL: {error}"]) from None
+    patience = settings.database_wait if not url.startswith("sqlite") else 0.0
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + patience
+    told = False
+    while True:
+        try:
+            await upgrade(url)
+            await database.open()
+        except ServiceError as error:
+            if error.kind is not Kind.UNAVAILABLE or loop.time() >= deadline:
+                raise SettingsError(
+                    [f"DATABASE_URL: the database cannot be used ({error.detail or error.message})"]
+                ) from error
+            if not told:
+                _log.warning("waiting for the database", detail=error.detail)
+                told = True
+            await asyncio.sleep(_DATABASE_LOOK)
+        else:
+            return database

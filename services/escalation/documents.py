@@ -1,0 +1,115 @@
+"""A tenant's documents: put, listed, deleted, searched."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from services.common.clock import Clock
+from services.common.errors import Kind, ServiceError, invalid_field
+from services.escalation import knowledge
+from services.escalation.store import knowledge as store
+from services.escalation.store.database import Database
+from services.escalation.tenants import TenantDirectory
+
+# Passages that the engine ranks best, among which coverage decides.
+_CANDIDATES: Final = 100
+_DEFAULT_LIMIT: Final = 5
+
+
+@dataclass(frozen=True, slots=True)
+class PutDocument:
+    """A document as it is stored."""
+
+    id: str
+    title: str
+    text: str
+    source: str
+    passages: int
+    updated_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """A passage that was found; see FoundPassage in the contract."""
+
+    document_id: str
+    title: str
+    text: str
+    coverage: float
+    rank: float
+
+
+class Documents:
+    """See the module. Raises ServiceError(NOT_FOUND) for a tenant that does not exist."""
+
+    def __init__(self, database: Database, directory: TenantDirectory, clock: Clock) -> None:
+        """Both are opened by whoever made them."""
+        self._database = database
+        self._directory = directory
+        self._clock = clock
+
+    async def put(
+        self, tenant_id: str, document_id: str, *, title: str, text: str, source: str
+    ) -> PutDocument:
+        """Add a document, or replace the one with the id. Raises ServiceError(INVALID) without text."""
+        tenant = await self._directory.get(tenant_id)
+        title, source = _one_line(title), _one_line(source)
+        text = text.replace("\0", " ")
+        if not title:
+            raise invalid_field("title", "is blank")
+        # A megabyte takes most of a second: not on the loop that serves everybody.
+        cut = await asyncio.to_thread(knowledge.cut, title, text)
+        if not cut.passages:
+            raise invalid_field("text", "is blank")
+        now = self._clock.now()
+        await self._database.write(
+            lambda c: store.put_document(
+                c, tenant.id, document_id, title=title, source=source, body=text, cut=cut, now=now
+            )
+        )
+        return PutDocument(document_id, title, text, source, len(cut.passages), now)
+
+    async def list(self, tenant_id: str, *, after: str, limit: int) -> Sequence[Any]:
+        """Rows (id, title, source, updated_at, passages) by id, from the one after `after`."""
+        tenant = await self._directory.get(tenant_id)
+        return await self._database.read(
+            lambda c: store.list_documents(c, tenant.id, after=after, limit=limit)
+        )
+
+    async def delete(self, tenant_id: str, document_id: str) -> None:
+        """Delete a document with its passages. Raises ServiceError(NOT_FOUND)."""
+        tenant = await self._directory.get(tenant_id)
+        gone = "\0" not in document_id and await self._database.write(
+            lambda c: store.delete_document(c, tenant.id, document_id)
+        )
+        if not gone:
+            raise ServiceError(Kind.NOT_FOUND, "there is no such document", reason="DOCUMENT_NOT_FOUND")
+
+    async def search(self, tenant_id: str, query: str, *, limit: int) -> Sequence[Passage]:
+        """Passages that share content words with the query: those that cover most of it first, then by rank.
+
+        Nothing where the query has no content word. `limit` 0 = 5.
+        """
+        tenant = await self._directory.get(tenant_id)
+        asked = knowledge.content_words(query)
+        found = await self._database.read(
+            lambda c: store.search(c, tenant.id, asked[: knowledge.MAX_SEARCHED], limit=_CANDIDATES)
+        )
+        passages = [
+            Passage(
+                row.document_id, row.title, row.text, knowledge.coverage(asked, row.title, row.text), row.rank
+            )
+            for row in found
+        ]
+        # The engines rank differently; coverage is ours, and alike on both. The sort keeps their order among
+        # equals.
+        passages.sort(key=lambda passage: -passage.coverage)
+        return passages[: limit or _DEFAULT_LIMIT]
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.replace("\0", " ").split())

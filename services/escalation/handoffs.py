@@ -1,0 +1,158 @@
+"""Rules of the waiting list: who may do what with a handoff, and what the customer is told; pure.
+
+A handoff goes waiting → claimed → returned or closed; from waiting it may end at once (nobody has to claim
+what needs no person). What has ended stays ended: only the open handoff of a conversation moves the
+conversation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from metachat.escalation.v1 import settings_pb2
+
+from services.common.errors import Kind, ServiceError, invalid_field
+from services.escalation.handoff_priority import priority_at, window_end
+from services.escalation.texts import text_of
+
+WAITING: Final = "waiting"
+CLAIMED: Final = "claimed"
+RETURNED: Final = "returned"
+CLOSED: Final = "closed"
+STATES: Final = (WAITING, CLAIMED, RETURNED, CLOSED)
+OPEN: Final = (WAITING, CLAIMED)
+
+CLAIMED_EVENT: Final = "human_handoff.claimed"
+RETURNED_EVENT: Final = "human_handoff.returned"
+CLOSED_EVENT: Final = "human_handoff.closed"
+TRANSFERRED_EVENT: Final = "human_handoff.transferred"
+
+
+@dataclass(frozen=True, slots=True)
+class HandoffState:
+    """Where a handoff stands: one of STATES, and who has it (empty: nobody)."""
+
+    state: str
+    claimed_by: str = ""
+
+
+def agent_name(agent: str, field: str = "agent") -> str:
+    """The name of the person who acts, without white space around it.
+
+    It is shown to the customer, so it must be one visible line. Raises ServiceError(INVALID).
+    """
+    name = agent.strip()
+    if not name or not name.isprintable():
+        raise invalid_field(field, "write the name of the person, as the customer shall see it")
+    return name
+
+
+def claim(handoff: HandoffState, agent: str) -> bool:
+    """Whether the claim changes anything; False where this agent has it already.
+
+    Raises ServiceError(NOT_READY), with the holder as `claimed_by` in its metadata, where somebody else has
+    it, and for a handoff that has ended.
+    """
+    _refuse_ended(handoff, "claimed")
+    if handoff.state == CLAIMED:
+        _refuse_other(handoff, agent)
+        return False
+    return True
+
+
+def reply(handoff: HandoffState, agent: str) -> None:
+    """Raise ServiceError(NOT_READY) unless the agent has the handoff."""
+    _refuse_ended(handoff, "answered")
+    if handoff.state == WAITING:
+        raise ServiceError(
+            Kind.NOT_READY, "nobody has claimed this handoff: claim it before you reply", reason="NOT_CLAIMED"
+        )
+    _refuse_other(handoff, agent)
+
+
+def end(handoff: HandoffState, agent: str, state: str) -> bool:
+    """Whether giving back (`state` RETURNED) or closing (CLOSED) changes anything; False where it is so
+    already.
+
+    Raises ServiceError(NOT_READY) where somebody else has it, or it ended the other way.
+    """
+    if handoff.state == state:
+        return False
+    _refuse_ended(handoff, state)
+    if handoff.state == CLAIMED:
+        _refuse_other(handoff, agent)
+    return True
+
+
+def transfer(handoff: HandoffState, agent: str, to_agent: str) -> bool:
+    """Whether giving it to `to_agent` (empty: back to the list) changes anything.
+
+    Whoever sees it on the list may give it to anybody. Raises ServiceError(NOT_READY) where somebody else
+    has it, and for a handoff that has ended.
+    """
+    _refuse_ended(handoff, "transferred")
+    if handoff.state == CLAIMED and handoff.claimed_by != to_agent:
+        _refuse_other(handoff, agent)
+    return handoff.claimed_by != to_agent
+
+
+def priority_of(row: Mapping[Any, Any], now: datetime) -> float:
+    """The place of a handoff on the waiting list, from its row; 0 where nobody waits for it any more."""
+    if row.get("ended_at") is not None:
+        return 0.0
+    return priority_at(
+        now,
+        reason=row["reason"],
+        high_stakes=bool(row["high_stakes"]),
+        created_at=row["created_at"],
+        window_ends_at=window_end(row["channel"], row["last_customer_message_at"]),
+    )
+
+
+def waiting_seconds(
+    created_at: datetime, claimed_at: datetime | None, ended_at: datetime | None, now: datetime
+) -> float:
+    """How long the customer has waited for a person, or did: until the claim, else the end, else now. Never
+    negative.
+    """
+    until = claimed_at or ended_at or now
+    return max(0.0, (until - created_at).total_seconds())
+
+
+def agent_joined_text(settings: settings_pb2.TenantSettings, agent: str) -> str:
+    """What the customer is told when a person has joined; empty: nothing. {name} stands for the person."""
+    # Not str.format: the text is the tenant's, and its other braces are its own.
+    return text_of(settings, "agent_joined").replace("{name}", agent).strip()
+
+
+def returned_to_bot_text(settings: settings_pb2.TenantSettings) -> str:
+    """What the customer is told when the assistant goes on; empty: nothing."""
+    return text_of(settings, "returned_to_bot").strip()
+
+
+def closed_text(settings: settings_pb2.TenantSettings, agent: str) -> str:
+    """What the customer is told when a person ends the conversation; empty: nothing."""
+    return text_of(settings, "closed").replace("{name}", agent).strip()
+
+
+def _refuse_ended(handoff: HandoffState, wanted: str) -> None:
+    if handoff.state not in OPEN:
+        raise ServiceError(
+            Kind.NOT_READY,
+            f"this handoff was {handoff.state} already and cannot be {wanted}",
+            reason="HANDOFF_ENDED",
+            metadata={"state": handoff.state},
+        )
+
+
+def _refuse_other(handoff: HandoffState, agent: str) -> None:
+    if handoff.claimed_by != agent:
+        raise ServiceError(
+            Kind.NOT_READY,
+            f"{handoff.claimed_by} has this handoff",
+            reason="CLAIMED_BY_OTHER",
+            metadata={"claimed_by": handoff.claimed_by},
+        )

@@ -1,0 +1,126 @@
+"""Rules of an outbound message: when it may be sent, and how its state moves. Pure.
+
+An attempt is handed out once, under a lease. One that ends without a report is `delivery_unknown`: it
+is never repeated blindly, because the customer may have the message already.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Final
+
+
+class State(StrEnum):
+    """Where an outbound message stands, as it is stored."""
+
+    QUEUED = "queued"
+    SENDING = "sending"
+    SENT = "sent"
+    DELIVERED = "delivered"
+    READ = "read"
+    FAILED = "failed"
+    DELIVERY_UNKNOWN = "delivery_unknown"
+    CANCELLED = "cancelled"
+
+
+class Verdict(StrEnum):
+    """What a claim is answered; the names of ClaimDeliveryResponse.Verdict."""
+
+    SEND = "SEND"
+    ALREADY_DONE = "ALREADY_DONE"
+    CANCELLED = "CANCELLED"
+    UNKNOWN = "UNKNOWN"
+    BUSY = "BUSY"
+
+
+REPLY: Final = "reply"
+BUSY_SECONDS: Final = 1.0
+# An earlier message that is queued and stays so has lost its place in the queue: it must not silence the
+# rest.
+WAITS_FOR_EARLIER: Final = timedelta(minutes=30)
+
+_ALL_ENDS: Final = frozenset({State.SENT, State.DELIVERED, State.READ, State.FAILED})
+# What may follow each state. What the provider says of a message it took is worth more than what we
+# believed; a status that comes late never moves one back.
+_NEXT: Final[Mapping[State, frozenset[State]]] = {
+    State.QUEUED: _ALL_ENDS,
+    State.SENDING: _ALL_ENDS | {State.QUEUED, State.DELIVERY_UNKNOWN},
+    State.DELIVERY_UNKNOWN: _ALL_ENDS | {State.QUEUED},
+    State.SENT: frozenset({State.DELIVERED, State.READ, State.FAILED}),
+    State.DELIVERED: frozenset({State.READ}),
+    State.READ: frozenset(),
+    State.FAILED: frozenset({State.DELIVERED, State.READ}),
+    State.CANCELLED: frozenset(),
+}
+# What only the holder of the present attempt can know.
+_OF_THE_ATTEMPT: Final = frozenset({State.QUEUED, State.DELIVERY_UNKNOWN})
+
+
+@dataclass(frozen=True, slots=True)
+class Outbound:
+    """What the rules need of an outbox row."""
+
+    kind: str
+    state: State
+    attempt: int
+    lease_expires_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """The answer to a claim, and the state it leaves (None: as it was)."""
+
+    verdict: Verdict
+    state: State | None = None
+    reason: str = ""
+    retry_after: float = 0.0
+
+
+def expired(state: State, lease_expires_at: datetime | None, now: datetime) -> bool:
+    """Whether an attempt ended without a report."""
+    return state is State.SENDING and (lease_expires_at is None or lease_expires_at <= now)
+
+
+def claim(row: Outbound, *, active: bool, reachable: bool, earlier: bool, now: datetime) -> Claim:
+    """Whether to send.
+
+    `active`: the assistant has the conversation. `reachable`: the channel is there to send on. `earlier`: an
+    earlier message of the conversation is not out yet.
+    """
+    match row.state:
+        case State.SENT | State.DELIVERED | State.READ:
+            return Claim(Verdict.ALREADY_DONE, reason=str(row.state))
+        case State.FAILED | State.CANCELLED:
+            return Claim(Verdict.CANCELLED, reason=str(row.state))
+        case State.DELIVERY_UNKNOWN:
+            return Claim(Verdict.UNKNOWN, reason=str(row.state))
+        case State.SENDING if expired(row.state, row.lease_expires_at, now):
+            return Claim(Verdict.UNKNOWN, State.DELIVERY_UNKNOWN, "the attempt ended without a report")
+        case State.SENDING:
+            return Claim(Verdict.BUSY, reason="another attempt is in progress", retry_after=BUSY_SECONDS)
+        case State.QUEUED:
+            if row.kind == REPLY and not active:
+                return Claim(Verdict.CANCELLED, State.CANCELLED, "a person took over")
+            if not reachable:
+                return Claim(Verdict.CANCELLED, State.FAILED, "channel_missing")
+            if earlier:
+                return Claim(
+                    Verdict.BUSY, reason="an earlier message is not out yet", retry_after=BUSY_SECONDS
+                )
+            return Claim(Verdict.SEND, State.SENDING)
+
+
+def report(row: Outbound, reported: State, attempt: int) -> State | None:
+    """The state that follows a report, None where nothing does. QUEUED: the attempt surely reached nobody.
+
+    `attempt`: that of the reporter; 0 for what the provider says.
+    """
+    if reported in _OF_THE_ATTEMPT and attempt != row.attempt:
+        return None
+    # An old attempt's failure says nothing of the present one.
+    if reported is State.FAILED and attempt not in (0, row.attempt):
+        return None
+    return reported if reported in _NEXT[row.state] else None

@@ -1,0 +1,1 @@
+"""The gRPC faces of the escalation service: they translate, what lies below them decides."""

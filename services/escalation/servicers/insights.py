@@ -1,0 +1,257 @@
+"""InsightService: events, figures, what-if, guarantees and replays as messages of the contract."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from google.protobuf import json_format
+from metachat.escalation.v1 import event_pb2, insight_pb2, insight_pb2_grpc, policy_pb2
+
+from services.common.errors import invalid_field
+from services.escalation import policy_reading
+from services.escalation.insight import QUARTER_SECONDS
+from services.escalation.insight_estimates import Estimate
+from services.escalation.insight_figures import Figures, Period, zone_of
+from services.escalation.insight_replay import Replays
+from services.escalation.insight_whatif import WhatIf
+from services.escalation.policy import Action, TurnFacts
+from services.escalation.servicers.reliability import Reliability, ReliabilityRpcs
+from services.escalation.servicers.requests import line, tenant_of
+from services.escalation.servicers.translation import (
+    decision_message,
+    moment,
+    outcome_message,
+    thresholds_message,
+    timestamp,
+)
+from services.escalation.simulation import Change, ScoredTurn
+from services.escalation.store.database import Database
+from services.escalation.store.events import list_events
+from services.escalation.store.pages import page_size, page_token, position_of
+from services.escalation.tenants import TenantDirectory
+
+_PAGE: Final = 50
+_CHANGED: Final = 100
+_UNKNOWN: Final = "ACTION_UNSPECIFIED"
+
+
+@dataclass(frozen=True, slots=True)
+class Insights:
+    """What the servicer translates to."""
+
+    figures: Figures
+    what_if: WhatIf
+    replays: Replays
+
+
+class InsightServicer(ReliabilityRpcs, insight_pb2_grpc.InsightServiceServicer):
+    """See the contract."""
+
+    def __init__(
+        self, database: Database, directory: TenantDirectory, reliability: Reliability, insights: Insights
+    ) -> None:
+        """All are opened by whoever made them."""
+        self._reliability = reliability
+        self._database = database
+        self._directory = directory
+        self._figures = insights.figures
+        self._what_if = insights.what_if
+        self._replays = insights.replays
+
+    async def ListEvents(
+        self, request: insight_pb2.ListEventsRequest, _context: Any
+    ) -> insight_pb2.ListEventsResponse:
+        """See the contract."""
+        tenant = await self._directory.get(tenant_of(request.tenant_id))
+        type_ = line(request.type, "type")
+        position = position_of(request.page_token, 1)
+        size = page_size(request.page_size, _PAGE)
+        rows = await self._database.read(
+            lambda c: list_events(
+                c, tenant.id, type_=type_, before=position[0] if position else "", limit=size + 1
+            )
+        )
+        return insight_pb2.ListEventsResponse(
+            events=[event_message(row) for row in rows[:size]],
+            next_page_token=page_token(rows[size - 1].id) if len(rows) > size else "",
+        )
+
+    async def GetEscalationRates(
+        self, request: insight_pb2.GetEscalationRatesRequest, _context: Any
+    ) -> insight_pb2.GetEscalationRatesResponse:
+        """See the contract."""
+        tenant = await self._directory.get(tenant_of(request.tenant_id))
+        cells = await self._figures.rates(
+            tenant.id,
+            self._period(request),
+            zone=zone_of(request.time_zone),
+            by_day=request.interval == insight_pb2.GetEscalationRatesRequest.DAY,
+            channel=line(request.channel, "channel").lower(),
+        )
+        response = insight_pb2.GetEscalationRatesResponse()
+        add, actions = response.cells.add, policy_pb2.Decision.Action
+        values = {name: value for name, value in actions.items() if value} | {"": 0}
+        for begins, channel, action, reason, turns in cells:
+            # In place: there are tens of thousands of them, and each copy costs as much as making it.
+            cell = add(action=values[action], reason=reason, turns=turns, channel=channel)
+            cell.hour.seconds = begins * QUARTER_SECONDS
+        return response
+
+    async def GetScoreHistogram(
+        self, request: insight_pb2.GetScoreHistogramRequest, _context: Any
+    ) -> insight_pb2.GetScoreHistogramResponse:
+        """See the contract."""
+        tenant = await self._directory.get(tenant_of(request.tenant_id))
+        counts = await self._figures.histogram(tenant.id, self._period(request))
+        return insight_pb2.GetScoreHistogramResponse(counts=counts)
+
+    async def GetOutcomes(
+        self, request: insight_pb2.GetOutcomesRequest, _context: Any
+    ) -> insight_pb2.GetOutcomesResponse:
+        """See the contract."""
+        tenant = await self._directory.get(tenant_of(request.tenant_id))
+        found = await self._figures.outcomes(tenant.id, self._period(request))
+        return insight_pb2.GetOutcomesResponse(
+            conversations=found.conversations,
+            contained=found.contained,
+            reopened=found.reopened,
+            handoffs=found.handoffs,
+            waiting_seconds_p50=found.waiting_p50,
+            waiting_seconds_p90=found.waiting_p90,
+            waiting_now=found.waiting_now,
+            signals=[
+                insight_pb2.SignalCount(name=name, turns=turns, escalated=escalated)
+                for name, turns, escalated in found.signals
+            ],
+        )
+
+    async def SimulatePolicy(
+        self, request: insight_pb2.SimulatePolicyRequest, _context: Any
+    ) -> insight_pb2.SimulatePolicyResponse:
+        """See the contract."""
+        tenant = await self._directory.get(tenant_of(request.tenant_id))
+        if not request.HasField("policy"):
+            raise invalid_field("policy", "say what to simulate")
+        policy = policy_reading.from_proto(request.policy)
+        begin, end = moment(request.period, "from"), moment(request.period, "to")
+        if begin is not None and end is not None and end <= begin:
+            raise invalid_field("period", "must end after it begins")
+        found = await self._what_if.simulate(
+            tenant, policy, begin=begin, end=end, turns=[_scored_turn(turn) for turn in request.turns]
+        )
+        limit = request.changed_limit or _CHANGED
+        return insight_pb2.SimulatePolicyResponse(
+            before=_counts(found.before),
+            after=_counts(found.after),
+            turns=found.turns,
+            changed=[_changed(change) for change in found.changed[:limit]],
+            changed_total=len(found.changed),
+            error_before=_estimate(found.error_before),
+            error_after=_estimate(found.error_after),
+            thresholds=thresholds_message(policy.thresholds(high_stakes=False)),
+            high_stakes_thresholds=thresholds_message(policy.thresholds(high_stakes=True)),
+            notes=found.notes,
+        )
+
+    async def RecommendThresholds(
+        self, request: insight_pb2.RecommendThresholdsRequest, _context: Any
+    ) -> insight_pb2.RecommendThresholdsResponse:
+        """See the contract."""
+        tenant = await self._directory.get(tenant_of(request.tenant_id))
+        found = await self._what_if.recommend(
+            tenant,
+            alpha=request.alpha,
+            delta=request.delta,
+            turns=[_scored_turn(turn) for turn in request.turns],
+        )
+        versions = found.versions
+        return insight_pb2.RecommendThresholdsResponse(
+            thresholds=None if found.thresholds is None else thresholds_message(found.thresholds),
+            verdicts=found.certificate.verdicts,
+            coverage=found.certificate.coverage,
+            promise=found.promise,
+            test=found.certificate.test,
+            error=_estimate(found.certificate.error),
+            alpha=request.alpha,
+            delta=found.delta,
+            calibration_version="" if versions is None else versions.calibration,
+            scorer_version="" if versions is None else versions.scorer,
+        )
+
+    async def ReplayDecision(
+        self, request: insight_pb2.ReplayDecisionRequest, _context: Any
+    ) -> insight_pb2.ReplayDecisionResponse:
+        """See the contract."""
+        tenant = await self._directory.get(tenant_of(request.tenant_id))
+        found = await self._replays.replay(tenant, request.turn_id, rescore=request.rescore)
+        scorer = found.recorded.scorer_version
+        return insight_pb2.ReplayDecisionResponse(
+            recorded=outcome_message(found.recorded),
+            replayed=None if found.replayed is None else decision_message(found.replayed, scorer),
+            today=None if found.today is None else decision_message(found.today, found.scorer_today),
+            reproduced=found.reproduced,
+            differences=found.differences,
+        )
+
+    def _period(self, request: Any) -> Period:
+        return self._figures.period(moment(request.period, "from"), moment(request.period, "to"))
+
+
+def event_message(row: Any) -> event_pb2.Event:
+    """A row of `events` for callers."""
+    message = event_pb2.Event(
+        id=row.id,
+        type=row.type,
+        tenant_id=row.tenant_id,
+        conversation_id=row.conversation_id or "",
+        turn_id=row.turn_id or "",
+        created_at=timestamp(row.created_at),
+    )
+    json_format.ParseDict(row.data, message.data)
+    return message
+
+
+def _action_value(action: str) -> Any:
+    return policy_pb2.Decision.Action.Value(action or _UNKNOWN)
+
+
+def _scored_turn(turn: insight_pb2.ScoredTurn) -> ScoredTurn:
+    name = policy_pb2.Decision.Action.Name(turn.action)
+    return ScoredTurn(
+        turn_id=turn.turn_id,
+        facts=TurnFacts(
+            score=turn.score if turn.HasField("score") else None,
+            high_stakes=turn.high_stakes,
+            urgent=turn.urgent,
+        ),
+        before=Action.NONE if name == _UNKNOWN else Action(name),
+        conversation_id=turn.conversation_id,
+        correct=turn.correct if turn.HasField("correct") else None,
+        weight=turn.weight or 1.0,
+        audited=turn.audited,
+        audit_weight=turn.weight or 1.0,
+    )
+
+
+def _counts(counts: Mapping[Action, int]) -> dict[str, int]:
+    return {str(action) or _UNKNOWN: count for action, count in counts.items()}
+
+
+def _changed(change: Change) -> insight_pb2.ChangedTurn:
+    return insight_pb2.ChangedTurn(
+        turn_id=change.turn.turn_id,
+        conversation_id=change.turn.conversation_id,
+        before=_action_value(str(change.before)),
+        after=_action_value(str(change.after)),
+        score=change.turn.facts.score,
+    )
+
+
+def _estimate(found: Estimate | None) -> insight_pb2.ErrorEstimate | None:
+    if found is None:
+        return None
+    return insight_pb2.ErrorEstimate(
+        error=found.error, lower=found.lower, upper=found.upper, verdicts=found.verdicts
+    )

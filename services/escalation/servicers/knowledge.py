@@ -1,0 +1,90 @@
+"""KnowledgeService: requests and answers of documents and their search."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from metachat.escalation.v1 import knowledge_pb2, knowledge_pb2_grpc
+
+from services.escalation.documents import Documents
+from services.escalation.servicers.requests import tenant_of
+from services.escalation.servicers.translation import timestamp
+from services.escalation.store.pages import page_size, page_token, position_of
+
+_PAGE: Final = 100
+
+
+class KnowledgeServicer(knowledge_pb2_grpc.KnowledgeServiceServicer):
+    """See the contract."""
+
+    def __init__(self, documents: Documents) -> None:
+        """Takes the documents of all tenants."""
+        self._documents = documents
+
+    async def PutDocument(
+        self, request: knowledge_pb2.PutDocumentRequest, _context: Any
+    ) -> knowledge_pb2.Document:
+        """See the contract."""
+        put = await self._documents.put(
+            tenant_of(request.tenant_id),
+            request.document_id,
+            title=request.title,
+            text=request.text,
+            source=request.source,
+        )
+        return knowledge_pb2.Document(
+            id=put.id,
+            title=put.title,
+            text=put.text,
+            passages=put.passages,
+            updated_at=timestamp(put.updated_at),
+            source=put.source,
+        )
+
+    async def ListDocuments(
+        self, request: knowledge_pb2.ListDocumentsRequest, _context: Any
+    ) -> knowledge_pb2.ListDocumentsResponse:
+        """See the contract."""
+        position = position_of(request.page_token, 1)
+        size = page_size(request.page_size, _PAGE)
+        rows = await self._documents.list(
+            tenant_of(request.tenant_id), after=position[0] if position else "", limit=size + 1
+        )
+        return knowledge_pb2.ListDocumentsResponse(
+            documents=[
+                knowledge_pb2.Document(
+                    id=row.id,
+                    title=row.title,
+                    passages=row.passages,
+                    updated_at=timestamp(row.updated_at),
+                    source=row.source,
+                )
+                for row in rows[:size]
+            ],
+            next_page_token=page_token(rows[size - 1].id) if len(rows) > size else "",
+        )
+
+    async def DeleteDocument(
+        self, request: knowledge_pb2.DeleteDocumentRequest, _context: Any
+    ) -> knowledge_pb2.DeleteDocumentResponse:
+        """See the contract."""
+        await self._documents.delete(tenant_of(request.tenant_id), request.document_id)
+        return knowledge_pb2.DeleteDocumentResponse()
+
+    async def Search(
+        self, request: knowledge_pb2.SearchRequest, _context: Any
+    ) -> knowledge_pb2.SearchResponse:
+        """See the contract."""
+        found = await self._documents.search(tenant_of(request.tenant_id), request.query, limit=request.limit)
+        return knowledge_pb2.SearchResponse(
+            passages=[
+                knowledge_pb2.FoundPassage(
+                    document_id=passage.document_id,
+                    title=passage.title,
+                    text=passage.text,
+                    coverage=passage.coverage,
+                    rank=passage.rank,
+                )
+                for passage in found
+            ]
+        )

@@ -1,0 +1,202 @@
+"""Outbox rows: claimed for sending, moved on by reports, and handed to the relay."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, Final
+
+from sqlalchemy import Connection, bindparam, select, update
+
+from services.escalation.outbox import (
+    WAITS_FOR_EARLIER,
+    Claim,
+    Outbound,
+    State,
+    Verdict,
+    claim,
+    expired,
+    report,
+)
+from services.escalation.store import conversations, records, wakeups
+from services.escalation.store.conversations import LockedConversation, holding
+from services.escalation.store.schema import messages, outbox
+
+DELIVERY_FAILED: Final = "delivery.failed"
+DELIVERY_UNKNOWN: Final = "delivery.unknown"
+_BY_ID: Final = select(outbox).where(
+    outbox.c.tenant_id == bindparam("tenant"), outbox.c.id == bindparam("id")
+)
+_BY_PROVIDER: Final = (
+    select(outbox)
+    .where(
+        outbox.c.tenant_id == bindparam("tenant"),
+        outbox.c.channel == bindparam("channel"),
+        outbox.c.provider_message_id == bindparam("provider"),
+    )
+    .order_by(outbox.c.id.desc())
+    .limit(1)
+)
+_EARLIER: Final = (
+    select(outbox)
+    .where(
+        outbox.c.conversation_id == bindparam("conversation"),
+        outbox.c.id < bindparam("id"),
+        outbox.c.state.in_((str(State.QUEUED), str(State.SENDING))),
+    )
+    .order_by(outbox.c.id)
+)
+
+Row = Mapping[Any, Any]
+
+
+def find(
+    connection: Connection, tenant_id: str, *, outbound_id: str = "", channel: str = "", provider_id: str = ""
+) -> Row | None:
+    """An outbox row by our id, else by the provider's."""
+    if outbound_id:
+        return connection.execute(_BY_ID, {"tenant": tenant_id, "id": outbound_id}).mappings().first()
+    if not (channel and provider_id):
+        return None
+    key = {"tenant": tenant_id, "channel": channel, "provider": provider_id}
+    return connection.execute(_BY_PROVIDER, key).mappings().first()
+
+
+def claim_row(
+    connection: Connection, tenant_id: str, row: Row, *, reachable: bool, lease_until: datetime, now: datetime
+) -> tuple[Claim, int]:
+    """Take a row for sending; returns the answer and the number of the attempt (0 where nothing is sent)."""
+    with holding(connection, tenant_id, row["conversation_id"], now) as conversation:
+        found = find(connection, tenant_id, outbound_id=row["id"])
+        if conversation is None or found is None:
+            return Claim(Verdict.CANCELLED, reason="the message is gone"), 0
+        earlier = _earlier_in_hand(connection, conversation, found["id"], now)
+        answer = claim(
+            _outbound(found),
+            active=conversation.status == conversations.ACTIVE,
+            reachable=reachable,
+            earlier=earlier,
+            now=now,
+        )
+        if answer.state is None:
+            return answer, 0
+        attempt = found["attempt"]
+        if answer.state is State.SENDING:
+            attempt += 1
+            _move(
+                connection,
+                conversation,
+                found,
+                answer.state,
+                now,
+                attempt=attempt,
+                lease_expires_at=lease_until,
+            )
+            return answer, attempt
+        _move(connection, conversation, found, answer.state, now, error_code=_code(answer))
+        return answer, 0
+
+
+def report_row(
+    connection: Connection,
+    tenant_id: str,
+    row: Row,
+    reported: State,
+    *,
+    attempt: int,
+    now: datetime,
+    provider_id: str = "",
+    error_code: str = "",
+    error_detail: str = "",
+) -> bool:
+    """Move a row on; returns whether anything changed."""
+    with holding(connection, tenant_id, row["conversation_id"], now) as conversation:
+        found = find(connection, tenant_id, outbound_id=row["id"])
+        if conversation is None or found is None:
+            return False
+        following = report(_outbound(found), reported, attempt)
+        if following is None:
+            # The id is worth keeping even where the state is known already.
+            if provider_id and not found["provider_message_id"]:
+                _change(connection, found["id"], provider_message_id=provider_id, updated_at=now)
+                return True
+            return False
+        values: dict[str, Any] = {"error_code": error_code, "error_detail": error_detail}
+        if provider_id:
+            values["provider_message_id"] = provider_id
+        if following is State.QUEUED and found["state"] == State.DELIVERY_UNKNOWN:
+            # Its message was acknowledged when the attempt counted as unknown: publish it again.
+            values["published_at"] = None
+            wakeups.wake(connection, wakeups.OUTBOX)
+        _move(connection, conversation, found, following, now, **values)
+        return True
+
+
+def unpublished(connection: Connection, limit: int) -> Sequence[Row]:
+    """Rows that the relay has not published yet, the oldest first."""
+    query = select(outbox).where(outbox.c.published_at.is_(None)).order_by(outbox.c.id).limit(limit)
+    return connection.execute(query).mappings().all()
+
+
+def mark_published(connection: Connection, ids: Sequence[str], now: datetime) -> None:
+    """Say that these rows are on their queues."""
+    connection.execute(update(outbox).where(outbox.c.id.in_(ids)).values(published_at=now))
+
+
+def _earlier_in_hand(
+    connection: Connection, conversation: LockedConversation, outbound_id: str, now: datetime
+) -> bool:
+    """Whether an earlier message of the conversation is not out yet; settles attempts that ended unheard."""
+    waiting = False
+    key = {"conversation": conversation.id, "id": outbound_id}
+    for earlier in connection.execute(_EARLIER, key).mappings().all():
+        if expired(State(earlier["state"]), earlier["lease_expires_at"], now):
+            _move(connection, conversation, earlier, State.DELIVERY_UNKNOWN, now)
+        elif earlier["state"] == State.SENDING or earlier["updated_at"] + WAITS_FOR_EARLIER > now:
+            waiting = True
+    return waiting
+
+
+def _move(
+    connection: Connection,
+    conversation: LockedConversation,
+    row: Row,
+    state: State,
+    now: datetime,
+    **values: Any,
+) -> None:
+    _change(connection, row["id"], state=str(state), updated_at=now, **values)
+    conversation.set(updated_at=now)
+    if state is State.CANCELLED:
+        # The customer never got it: it is a withheld draft like any other.
+        connection.execute(update(messages).where(messages.c.id == row["message_id"]), {"withheld": True})
+    type_ = {State.FAILED: DELIVERY_FAILED, State.DELIVERY_UNKNOWN: DELIVERY_UNKNOWN}.get(state)
+    if type_ is not None:
+        data = {
+            "outboundId": row["id"],
+            "messageId": row["message_id"],
+            "channel": row["channel"],
+            "errorCode": values.get("error_code", ""),
+            "errorDetail": values.get("error_detail", ""),
+        }
+        records.add_event(
+            connection,
+            type_,
+            tenant_id=row["tenant_id"],
+            now=now,
+            conversation_id=row["conversation_id"],
+            turn_id=row["turn_id"],
+            data={name: value for name, value in data.items() if value},
+        )
+
+
+def _change(connection: Connection, outbound_id: str, **values: Any) -> None:
+    connection.execute(update(outbox).where(outbox.c.id == outbound_id), values)
+
+
+def _code(answer: Claim) -> str:
+    return answer.reason if answer.state is State.FAILED else ""
+
+
+def _outbound(row: Row) -> Outbound:
+    return Outbound(row["kind"], State(row["state"]), row["attempt"], row["lease_expires_at"])

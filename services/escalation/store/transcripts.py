@@ -1,0 +1,69 @@
+"""Conversations and their messages as they are read: in pages, and after a cursor."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from datetime import datetime
+from typing import Final
+
+from sqlalchemy import Connection, RowMapping, and_, bindparam, or_, select
+
+from services.escalation.store.schema import contacts, conversations, messages, outbox
+
+_WITH_CONTACT: Final = select(
+    conversations,
+    contacts.c.address.label("contact_address"),
+    contacts.c.user_id.label("contact_user_id"),
+    contacts.c.display_name.label("contact_name"),
+).select_from(conversations.outerjoin(contacts, conversations.c.contact_id == contacts.c.id))
+_MESSAGES: Final = (
+    select(messages, outbox.c.state.label("delivery"))
+    .select_from(messages.outerjoin(outbox, outbox.c.message_id == messages.c.id))
+    .where(messages.c.conversation_id == bindparam("conversation"), messages.c.id > bindparam("after"))
+    .order_by(messages.c.id)
+    .limit(bindparam("limit"))
+)
+_SHOWN: Final = _MESSAGES.where(messages.c.withheld.is_(False))
+
+
+def messages_after(
+    connection: Connection, conversation_id: str, after: str, limit: int, *, withheld: bool
+) -> Sequence[RowMapping]:
+    """Messages with their delivery, the oldest first; `withheld`: drafts that were never sent among them."""
+    key = {"conversation": conversation_id, "after": after, "limit": limit}
+    return connection.execute(_MESSAGES if withheld else _SHOWN, key).mappings().all()
+
+
+def recent_conversations(
+    connection: Connection,
+    tenant_id: str,
+    *,
+    status: str,
+    before: tuple[datetime, str] | None,
+    limit: int,
+) -> Sequence[RowMapping]:
+    """A tenant's conversations with contacts, the last changed first. `before`: the last row of a page."""
+    query = _WITH_CONTACT.where(conversations.c.tenant_id == tenant_id)
+    if status:
+        query = query.where(conversations.c.status == status)
+    if before is not None:
+        moment, last = before
+        query = query.where(
+            or_(
+                conversations.c.updated_at < moment,
+                and_(conversations.c.updated_at == moment, conversations.c.id < last),
+            )
+        )
+    query = query.order_by(conversations.c.updated_at.desc(), conversations.c.id.desc()).limit(limit)
+    return connection.execute(query).mappings().all()
+
+
+def states_of(connection: Connection, conversation_ids: Collection[str]) -> dict[str, tuple[str, str, str]]:
+    """(last message, status, assigned to) of each conversation: enough to see that something happened."""
+    query = select(
+        conversations.c.id,
+        conversations.c.last_message_id,
+        conversations.c.status,
+        conversations.c.assigned_to,
+    ).where(conversations.c.id.in_(conversation_ids))
+    return {row[0]: (row[1], row[2], row[3]) for row in connection.execute(query)}
