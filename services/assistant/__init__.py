@@ -1,0 +1,1 @@
+"""The turn as both doors run it: begin, draft, complete."""

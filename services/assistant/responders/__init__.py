@@ -1,0 +1,1 @@
+"""Those who draft replies: the tenant's documents, or a language model."""

@@ -1,0 +1,1 @@
+"""The `metachat` command: a gRPC client like any other, and the launcher of a local installation."""

@@ -1,0 +1,1 @@
+"""The thin door: HTTP and gRPC in, typed messages out; it writes no rule of its own."""

@@ -1,0 +1,1 @@
+"""The providers' webhooks: signature, parsing, publishing."""

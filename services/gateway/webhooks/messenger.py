@@ -1,0 +1,164 @@
+"""Reads webhook calls of the Messenger Platform. Pure: a payload in, items and what was skipped out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+from metachat.channel.v1.channel_pb2 import DeliveryStatus, InboundMessage
+from metachat.escalation.v1.conversation_pb2 import Contact
+from metachat.escalation.v1.tenant_pb2 import Channel
+
+from services.gateway.webhooks.parsed import (
+    MAX_ACCOUNT,
+    MAX_ID,
+    MAX_MEDIA_ID,
+    MAX_PERSON,
+    MAX_TEXT,
+    Collector,
+    Item,
+    Parsed,
+    Skip,
+    bounded,
+    details,
+    identifier,
+    listing,
+    moment,
+    number,
+    record,
+    text,
+)
+
+OBJECT: Final = "page"
+
+
+def parse_messenger(payload: Any, own_app_id: str = "") -> Parsed:
+    """Everything in one call. Never raises, whatever the JSON is.
+
+    `own_app_id`: echoes of this app are our own sends; without it no echo counts as a person's answer.
+    """
+    found = Collector()
+    if text(record(payload).get("object")) != OBJECT:
+        found.skip("object", f"is not {OBJECT}")
+        return found.done()
+    for e, entry in enumerate(listing(payload.get("entry"))):
+        where, page = f"entry[{e}]", text(record(entry).get("id"))
+        events = listing(record(entry).get("messaging"))
+        for i, _ in enumerate(listing(record(entry).get("standby"))):
+            found.skip(f"{where}.standby[{i}]", "another app owns the thread")
+        if not events and not listing(record(entry).get("standby")):
+            found.skip(where, "no messaging")
+        for i, event in enumerate(events):
+            found.take(
+                f"{where}.messaging[{i}]",
+                lambda v=event, p=page: _event(record(v), p, own_app_id),  # type: ignore[misc]
+            )
+    return found.done()
+
+
+def _event(event: dict[str, Any], page: str, own_app_id: str) -> Iterator[Item]:
+    account = identifier(page, MAX_ACCOUNT, "page id")
+    if "message" in event:
+        yield _message(event, record(event["message"]), account, own_app_id)
+    elif "postback" in event:
+        yield _postback(event, record(event["postback"]), account)
+    elif "reaction" in event:
+        yield _reaction(event, record(event["reaction"]), account)
+    elif "delivery" in event:
+        mids = listing(record(event["delivery"]).get("mids"))
+        if not mids:
+            raise Skip("delivery names no message, only a watermark")
+        for mid in mids:
+            yield _status(event, mid, account, DeliveryStatus.DELIVERED)
+    elif "read" in event:
+        mid = record(event["read"]).get("mid")
+        if not text(mid):
+            raise Skip("read names no message, only a watermark")
+        yield _status(event, mid, account, DeliveryStatus.READ)
+    else:
+        names = sorted(bounded(name, 40) for name in event.keys() - {"sender", "recipient", "timestamp"})
+        raise Skip(f"event {', '.join(names[:5]) or 'without content'}")
+
+
+def _person(event: dict[str, Any], side: str) -> Contact:
+    return Contact(address=identifier(record(event.get(side)).get("id"), MAX_PERSON, side))
+
+
+def _base(event: dict[str, Any], message_id: Any, account: str, side: str = "sender") -> InboundMessage:
+    return InboundMessage(
+        channel=Channel.MESSENGER,
+        account_id=account,
+        message_id=identifier(message_id, MAX_ID, "message id"),
+        contact=_person(event, side),
+        sent_at=moment(number(event.get("timestamp"))),
+    )
+
+
+def _message(event: dict[str, Any], message: dict[str, Any], account: str, own_app_id: str) -> InboundMessage:
+    echo = message.get("is_echo") is True
+    if echo:
+        app_id = text(message.get("app_id"))
+        if not own_app_id or not app_id or app_id == own_app_id:
+            raise Skip("echo of our own message")
+    # In an echo the page is the sender.
+    item = _base(event, message.get("mid"), account, "recipient" if echo else "sender")
+    attachments = [record(attachment) for attachment in listing(message.get("attachments"))]
+    if attachments:
+        payload = record(attachments[0].get("payload"))
+        item.media_kind = bounded(attachments[0].get("type"), 64) or "attachment"
+        item.media_id = bounded(payload.get("attachment_id") or payload.get("sticker_id"), MAX_MEDIA_ID)
+    item.text = bounded(message.get("text"), MAX_TEXT)
+    item.reply_to = bounded(record(message.get("reply_to")).get("mid"), MAX_ID)
+    item.details_json = details(
+        quick_reply=record(message.get("quick_reply")).get("payload"),
+        attachments=attachments,
+        referral=record(message.get("referral")),
+        app_id=text(message.get("app_id")),
+    )
+    if echo:
+        item.kind = InboundMessage.ECHO
+    elif message.get("is_deleted") is True:
+        item.kind = InboundMessage.SYSTEM
+    elif item.text.strip():
+        item.kind = InboundMessage.TEXT
+    elif attachments:
+        item.kind = InboundMessage.MEDIA
+    else:
+        item.kind = InboundMessage.UNSUPPORTED
+    return item
+
+
+def _postback(event: dict[str, Any], postback: dict[str, Any], account: str) -> InboundMessage:
+    """A pressed button. Old ones carry no id: sender and time name them, the same in a repeated call."""
+    sender, stamp = text(record(event.get("sender")).get("id")), text(event.get("timestamp"))
+    item = _base(event, text(postback.get("mid")) or f"postback:{sender}:{stamp}", account)
+    item.text = bounded(postback.get("title"), MAX_TEXT)
+    item.kind = InboundMessage.TEXT if item.text.strip() else InboundMessage.UNSUPPORTED
+    item.details_json = details(payload=postback.get("payload"), referral=record(postback.get("referral")))
+    return item
+
+
+def _reaction(event: dict[str, Any], reaction: dict[str, Any], account: str) -> InboundMessage:
+    sender, stamp = text(record(event.get("sender")).get("id")), text(event.get("timestamp"))
+    target = identifier(reaction.get("mid"), MAX_ID, "message id")
+    action = bounded(reaction.get("action"), 16)
+    item = _base(event, f"reaction:{action}:{sender}:{stamp}:{target}"[:MAX_ID], account)
+    item.kind = InboundMessage.REACTION
+    item.reply_to = target
+    if action != "unreact":
+        item.text = bounded(reaction.get("emoji") or reaction.get("reaction"), MAX_TEXT)
+    item.details_json = details(reaction=reaction.get("reaction"), removed=action == "unreact" or None)
+    return item
+
+
+def _status(
+    event: dict[str, Any], mid: Any, account: str, state: DeliveryStatus.State.ValueType
+) -> DeliveryStatus:
+    return DeliveryStatus(
+        channel=Channel.MESSENGER,
+        account_id=account,
+        provider_message_id=identifier(mid, MAX_ID, "message id"),
+        state=state,
+        contact=_person(event, "sender"),
+        occurred_at=moment(number(event.get("timestamp"))),
+    )

@@ -1,0 +1,250 @@
+"""Reads webhook calls of the WhatsApp Cloud API. Pure: a payload in, items and what was skipped out.
+
+A customer's message is never skipped for its content: what cannot be read becomes UNSUPPORTED, so that a
+person sees that something came. Skipped is what is no message to us, or names no account, sender or id.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+from google.protobuf.timestamp_pb2 import Timestamp
+from metachat.channel.v1.channel_pb2 import DeliveryStatus, InboundMessage
+from metachat.escalation.v1.conversation_pb2 import Contact
+from metachat.escalation.v1.tenant_pb2 import Channel
+
+from services.gateway.webhooks.parsed import (
+    MAX_ACCOUNT,
+    MAX_ERROR,
+    MAX_ID,
+    MAX_MEDIA_ID,
+    MAX_NAME,
+    MAX_PERSON,
+    MAX_TEXT,
+    Collector,
+    Item,
+    Parsed,
+    Skip,
+    bounded,
+    details,
+    identifier,
+    listing,
+    moment,
+    number,
+    record,
+    text,
+)
+
+OBJECT: Final = "whatsapp_business_account"
+_MEDIA: Final = frozenset({"image", "audio", "video", "document", "sticker"})
+# The provider's word → ours. `played` (a voice message) is more than delivered and as much as read.
+_STATES: Final = {
+    "sent": DeliveryStatus.SENT,
+    "delivered": DeliveryStatus.DELIVERED,
+    "read": DeliveryStatus.READ,
+    "played": DeliveryStatus.READ,
+    "failed": DeliveryStatus.FAILED,
+}
+# Not words of a customer: notices of the provider.
+_NOTICES: Final = frozenset({"system", "request_welcome", "revoke"})
+
+
+def parse_whatsapp(payload: Any) -> Parsed:
+    """Everything in one call. Never raises, whatever the JSON is."""
+    found = Collector()
+    if text(record(payload).get("object")) != OBJECT:
+        found.skip("object", f"is not {OBJECT}")
+        return found.done()
+    for e, entry in enumerate(listing(payload.get("entry"))):
+        changes = listing(record(entry).get("changes"))
+        if not changes:
+            found.skip(f"entry[{e}]", "no changes")
+        for c, change in enumerate(changes):
+            _change(found, f"entry[{e}].changes[{c}]", record(change))
+    return found.done()
+
+
+def _change(found: Collector, where: str, change: dict[str, Any]) -> None:
+    value = record(change.get("value"))
+    parts = {name: listing(value.get(name)) for name in ("messages", "message_echoes", "statuses", "errors")}
+    if not any(parts.values()):
+        found.skip(where, f"nothing of ours in field {bounded(change.get('field'), 64)!r}")
+        return
+    account = text(record(value.get("metadata")).get("phone_number_id"))
+    if not account or len(account.encode()) > MAX_ACCOUNT:
+        found.skip(where, "no phone_number_id")
+        return
+    people = [record(person) for person in listing(value.get("contacts"))]
+    for i, message in enumerate(parts["messages"]):
+        found.take(f"{where}.messages[{i}]", lambda m=message: _message(record(m), account, people))  # type: ignore[misc]
+    for i, echo in enumerate(parts["message_echoes"]):
+        found.take(f"{where}.message_echoes[{i}]", lambda m=echo: _echo(record(m), account))  # type: ignore[misc]
+    for i, status in enumerate(parts["statuses"]):
+        found.take(f"{where}.statuses[{i}]", lambda s=status: _status(record(s), account, people))  # type: ignore[misc]
+    for i, error in enumerate(parts["errors"]):
+        # Of the account, not of a message.
+        found.skip(f"{where}.errors[{i}]", f"error {text(record(error).get('code')) or 'without code'}")
+
+
+def _moment(item: dict[str, Any]) -> Timestamp | None:
+    seconds = number(item.get("timestamp"))
+    return moment(seconds * 1000) if seconds is not None else None
+
+
+def _contact(address: Any, user_id: Any, name: Any = "") -> Contact:
+    """Raises Skip where neither identifier is there."""
+    contact = Contact(
+        address=bounded(address, MAX_PERSON + 1),
+        user_id=bounded(user_id, MAX_PERSON + 1),
+        display_name=bounded(name, MAX_NAME),
+    )
+    if not contact.address and not contact.user_id:
+        raise Skip("no sender")
+    if len(contact.address.encode()) > MAX_PERSON or len(contact.user_id.encode()) > MAX_PERSON:
+        raise Skip(f"sender is longer than {MAX_PERSON} bytes")
+    return contact
+
+
+def _person(people: list[dict[str, Any]], address: str, user_id: str) -> dict[str, Any]:
+    """The entry of `contacts` with either identifier."""
+    for person in people:
+        if (address and text(person.get("wa_id")) == address) or (
+            user_id and text(person.get("user_id")) == user_id
+        ):
+            return person
+    return {}
+
+
+def _sender(message: dict[str, Any], people: list[dict[str, Any]]) -> Contact:
+    """Since 2026 `from` and `wa_id` may be absent; then `from_user_id` and `user_id` say who it is."""
+    address, user_id = text(message.get("from")), text(message.get("from_user_id"))
+    person = _person(people, address, user_id)
+    if not person and not address and not user_id and len(people) == 1:
+        person = people[0]
+    profile = record(person.get("profile"))
+    return _contact(
+        address or person.get("wa_id"),
+        user_id or person.get("user_id"),
+        text(profile.get("name")) or profile.get("username"),
+    )
+
+
+def _message(message: dict[str, Any], account: str, people: list[dict[str, Any]]) -> Iterator[Item]:
+    item = _base(message, account)
+    item.contact.CopyFrom(_sender(message, people))
+    item.group_id = bounded(message.get("group_id"), MAX_PERSON)
+    _content(item, message)
+    yield item
+
+
+def _echo(message: dict[str, Any], account: str) -> Iterator[Item]:
+    """A person answered from the app: `to` is the customer."""
+    item = _base(message, account)
+    item.contact.CopyFrom(_contact(message.get("to"), message.get("to_user_id")))
+    _content(item, message)
+    item.kind = InboundMessage.ECHO
+    yield item
+
+
+def _base(message: dict[str, Any], account: str) -> InboundMessage:
+    context = record(message.get("context"))
+    return InboundMessage(
+        channel=Channel.WHATSAPP,
+        account_id=account,
+        message_id=identifier(message.get("id"), MAX_ID, "id"),
+        reply_to=bounded(context.get("id"), MAX_ID),
+        sent_at=_moment(message),
+    )
+
+
+def _content(item: InboundMessage, message: dict[str, Any]) -> None:
+    """Kind, text, media and details, by the message's type."""
+    kind = bounded(message.get("type"), 64)
+    body = record(message.get(kind))
+    context = record(message.get("context"))
+    more: dict[str, Any] = {
+        "referral": record(message.get("referral")),
+        "forwarded": context.get("forwarded") or context.get("frequently_forwarded"),
+        "referred_product": record(context.get("referred_product")),
+    }
+    errors = listing(message.get("errors"))
+    if errors:
+        item.kind = InboundMessage.UNSUPPORTED
+        item.details_json = details(type=kind, unsupported=body, errors=errors, **more)
+        return
+    said = ""
+    if kind == "text":
+        said = text(body.get("body"))
+    elif kind in _MEDIA:
+        item.media_kind = "voice" if kind == "audio" and body.get("voice") is True else kind
+        item.media_id = bounded(body.get("id"), MAX_MEDIA_ID)
+        said = text(body.get("caption"))
+        more |= {name: body.get(name) for name in ("mime_type", "sha256", "filename", "url", "animated")}
+    elif kind == "location":
+        item.media_kind, more["location"] = kind, body
+    elif kind == "contacts":
+        item.media_kind, more["contacts"] = kind, listing(message.get(kind))
+    elif kind == "order":
+        item.media_kind, more["order"] = kind, body
+        said = text(body.get("text"))
+    elif kind == "button":
+        said, more["payload"] = text(body.get("text")), body.get("payload")
+    elif kind == "interactive":
+        said, more["interactive"] = _pressed(body), body
+    elif kind == "reaction":
+        item.kind = InboundMessage.REACTION
+        item.text = bounded(body.get("emoji"), MAX_TEXT)
+        item.reply_to = bounded(body.get("message_id"), MAX_ID)
+        item.details_json = details(removed=not item.text or None, **more)
+        return
+    elif kind in _NOTICES:
+        item.kind = InboundMessage.SYSTEM
+        item.text = bounded(body.get("body"), MAX_TEXT)
+        item.details_json = details(type=kind, **{kind: body}, **more)
+        return
+    item.text = bounded(said, MAX_TEXT)
+    if item.text.strip():
+        item.kind = InboundMessage.TEXT
+    elif item.media_kind:
+        item.kind = InboundMessage.MEDIA
+    else:
+        item.kind = InboundMessage.UNSUPPORTED
+        more["type"] = kind
+    item.details_json = details(**more)
+
+
+def _pressed(body: dict[str, Any]) -> str:
+    """The title of the button or row that was pressed, or what a form says of itself."""
+    for name, field in (("button_reply", "title"), ("list_reply", "title"), ("nfm_reply", "body")):
+        reply = record(body.get(name))
+        if reply:
+            return text(reply.get(field)) or text(reply.get("name"))
+    return ""
+
+
+def _status(status: dict[str, Any], account: str, people: list[dict[str, Any]]) -> Iterator[Item]:
+    state = _STATES.get(text(status.get("status")))
+    if state is None:
+        raise Skip(f"status {bounded(status.get('status'), 64)!r}")
+    errors = [record(error) for error in listing(status.get("errors"))]
+    error = errors[0] if errors else {}
+    explained = text(record(error.get("error_data")).get("details"))
+    outbound_id = text(status.get("biz_opaque_callback_data"))
+    item = DeliveryStatus(
+        channel=Channel.WHATSAPP,
+        account_id=account,
+        provider_message_id=identifier(status.get("id"), MAX_ID, "id"),
+        # Another tool's data may be longer; then it is none of ours.
+        outbound_id=outbound_id if len(outbound_id.encode()) <= MAX_ACCOUNT else "",
+        state=state,
+        error_code=bounded(error.get("code"), 64),
+        error_detail=bounded(explained or error.get("message") or error.get("title"), MAX_ERROR),
+        occurred_at=_moment(status),
+    )
+    in_group = text(status.get("recipient_type")) == "group"
+    prefix = "recipient_participant" if in_group else "recipient"
+    item.contact.address = bounded(status.get(f"{prefix}_id"), MAX_PERSON)
+    known = _person(people, item.contact.address, "")
+    item.contact.user_id = bounded(status.get(f"{prefix}_user_id") or known.get("user_id"), MAX_PERSON)
+    yield item

@@ -1,0 +1,1 @@
+"""The providers' send APIs behind one port."""

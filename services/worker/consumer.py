@@ -1,0 +1,162 @@
+"""Takes messages from the queues, has them handled side by side, and settles them.
+
+The queue keeps messages of one conversation apart in time and bounds what is in hand per queue; here stand
+the bound over all queues, the visibility timeout and the drain.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping
+from typing import Protocol
+
+from services.common.errors import Kind, ServiceError
+from services.common.logs import get_logger, turn_context
+from services.common.queue.port import Consumer, Delivery, QueueUnavailable
+from services.common.telemetry import continued
+from services.worker import metrics
+from services.worker.settling import ComeBack, Done, PutAside, Settlement, TryAgain
+
+_log = get_logger(__name__)
+
+
+class Handler(Protocol):
+    """Handles the messages of one direction."""
+
+    async def handle(self, delivery: Delivery) -> Settlement:
+        """What is to become of it."""
+        ...
+
+    async def failed(self, delivery: Delivery, error: ServiceError) -> Settlement:
+        """What is to become of it after a failure that `handle` did not see."""
+        ...
+
+
+class ConsumerLoop:
+    """Runs until it is stopped; what is not finished in time is given back."""
+
+    def __init__(
+        self,
+        consumer: Consumer,
+        handlers: Mapping[str, Handler],
+        *,
+        concurrency: int,
+        visibility_timeout: float,
+        drain: float,
+    ) -> None:
+        """`handlers` by direction ("inbound", "outbound"); `concurrency` over all queues; seconds."""
+        self._consumer = consumer
+        self._handlers = handlers
+        self._slots = asyncio.Semaphore(concurrency)
+        self._visibility_timeout = visibility_timeout
+        self._drain = drain
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Consume until `stop` is set, then finish what is in hand in time and give the rest back."""
+        stopper = asyncio.create_task(self._stop_with(stop))
+        try:
+            async for delivery in self._consumer:
+                metrics.IN_HAND.inc()
+                await self._slots.acquire()
+                if stop.is_set():
+                    metrics.IN_HAND.dec()
+                    break  # not begun: closing the consumer gives it back
+                task = asyncio.create_task(self._work(delivery))
+                self._tasks.add(task)
+                task.add_done_callback(self._done)
+        finally:
+            stopper.cancel()
+            await self._finish()
+            await self._consumer.close()
+
+    async def _stop_with(self, stop: asyncio.Event) -> None:
+        await stop.wait()
+        await self._consumer.stop()
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        self._slots.release()
+        metrics.IN_HAND.dec()
+        if not task.cancelled() and task.exception() is not None:
+            _log.error("handling broke", exc_info=task.exception())
+
+    async def _finish(self) -> None:
+        if not self._tasks:
+            return
+        _log.info("draining", messages=len(self._tasks), seconds=self._drain)
+        _, late = await asyncio.wait(self._tasks, timeout=self._drain)
+        for task in late:
+            task.cancel()
+        if late:
+            _log.warning("given back unfinished", messages=len(late))
+            await asyncio.wait(late)
+
+    async def _work(self, delivery: Delivery) -> None:
+        name, envelope = delivery.queue, delivery.envelope
+        started = time.monotonic()
+        context = turn_context(tenant=name.tenant_id, channel=name.channel, message=envelope.message_id[:128])
+        with continued(envelope.headers, f"{name.direction} message"), context:
+            settlement = await self._settlement(delivery)
+            settled = await _settle(delivery, settlement)
+            seconds = time.monotonic() - started
+            metrics.MESSAGES.labels(name.channel, name.direction, settled).inc()
+            metrics.SECONDS.labels(name.direction).observe(seconds)
+            _tell(delivery, settlement, settled, seconds)
+
+    async def _settlement(self, delivery: Delivery) -> Settlement:
+        handler = self._handlers[delivery.queue.direction]
+        limit = asyncio.timeout(self._visibility_timeout)
+        try:
+            async with limit:
+                return await handler.handle(delivery)
+        except Exception as error:  # the boundary of one message: whatever it did, the worker goes on
+            if limit.expired():
+                text = f"handling took longer than {self._visibility_timeout:g} s"
+                return await handler.failed(delivery, ServiceError(Kind.DEADLINE, text))
+            _log.exception("handling failed")
+            fault = ServiceError(Kind.INTERNAL, f"a fault of the worker: {type(error).__name__}")
+            return await handler.failed(delivery, fault)
+
+
+async def _settle(delivery: Delivery, settlement: Settlement) -> str:
+    """Carry it out; gives the word for it, "lost" where the message comes again by itself."""
+    try:
+        match settlement:
+            case Done():
+                await delivery.ack()
+                return "ack"
+            case TryAgain(delay=delay, reason=reason):
+                await delivery.retry(delay, reason=reason)
+                return "retry"
+            case ComeBack(delay=delay):
+                await delivery.park(delay)
+                return "park"
+            case PutAside(reason=reason):
+                await delivery.dead_letter(reason)
+                return "dead_letter"
+    except QueueUnavailable as error:
+        _log.warning("the message was not settled and comes again", error=str(error))
+        return "lost"
+
+
+def _tell(delivery: Delivery, settlement: Settlement, settled: str, seconds: float) -> None:
+    """The whole story of a message in one line."""
+    fields: dict[str, object] = {
+        "direction": delivery.queue.direction,
+        "settled": settled,
+        "tries": delivery.tries + 1,
+        "parked": delivery.history.parked,
+        "ms": round(seconds * 1000),
+    }
+    if delivery.published_at:
+        fields["age_ms"] = max(0, round((time.time() - delivery.published_at) * 1000))
+    if delivery.redelivered:
+        fields["redelivered"] = True
+    if isinstance(settlement, TryAgain | ComeBack):
+        fields["delay"] = round(settlement.delay, 2)
+    outcome = settlement.outcome if isinstance(settlement, Done) else settlement.reason
+    fields |= {"outcome": outcome} | settlement.fields
+    write = _log.info if isinstance(settlement, Done | ComeBack) else _log.warning
+    write("message", **fields)

@@ -1,0 +1,242 @@
+"""Outbound: claim a message, send it, report what became of it. Never twice, never blindly again."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Final
+
+import grpc
+from metachat.channel.v1.channel_pb2 import OutboundMessage
+from metachat.escalation.v1.conversation_pb2 import (
+    ClaimDeliveryRequest,
+    ClaimDeliveryResponse,
+    ReportDeliveryRequest,
+)
+
+from services.common.errors import Kind, ServiceError, from_rpc_error
+from services.common.logs import get_logger
+from services.common.queue.port import Delivery
+from services.worker import metrics
+from services.worker.bodies import parse
+from services.worker.channels.port import NotSent, Refused, Sender, SendResult, Sent, Unknown
+from services.worker.retry import GiveUp, NextStep, Park, next_step, park_delay, retry_delay
+from services.worker.settling import ComeBack, Done, Poison, PutAside, Settlement, TryAgain
+
+if TYPE_CHECKING:
+    from metachat.escalation.v1.conversation_pb2_grpc import ConversationServiceAsyncStub
+    from metachat.escalation.v1.tenant_pb2 import Channel
+
+_log = get_logger(__name__)
+
+_CALL: Final = 10.0
+# An attempt with all its parts; the claim lasts a little longer.
+_ATTEMPT: Final = 90.0
+_CLAIM_MARGIN: Final = 30.0
+_REPORT: Final = 30.0
+_REPORT_PAUSE: Final = 0.5
+_PART_TRIES: Final = 4
+_REPEATABLE: Final = frozenset({Kind.UNAVAILABLE, Kind.DEADLINE, Kind.RATE_LIMITED, Kind.INTERNAL})
+_STATES: Final = {
+    Sent: ReportDeliveryRequest.SENT,
+    Refused: ReportDeliveryRequest.FAILED,
+    NotSent: ReportDeliveryRequest.NOT_SENT,
+    Unknown: ReportDeliveryRequest.DELIVERY_UNKNOWN,
+}
+
+
+class OutboundHandler:
+    """Handles what stands on outbound queues."""
+
+    def __init__(
+        self,
+        conversations: ConversationServiceAsyncStub,
+        senders: Mapping[str, Sender],
+        *,
+        max_retries: int,
+        visibility_timeout: float,
+        chance: Callable[[], float] = random.random,
+    ) -> None:
+        """`senders` by channel ("whatsapp")."""
+        self._conversations = conversations
+        self._senders = senders
+        self._max_retries = max_retries
+        self._attempt = min(_ATTEMPT, visibility_timeout * 0.6)
+        self._chance = chance
+
+    async def handle(self, delivery: Delivery) -> Settlement:
+        """What is to become of the delivery. Raises nothing but what is a fault of ours."""
+        try:
+            message = parse(delivery.envelope, delivery.queue, OutboundMessage)
+        except Poison as poison:
+            return PutAside(str(poison))
+        sender = self._senders.get(delivery.queue.channel)
+        if sender is None:
+            return PutAside(f"nothing sends to {delivery.queue.channel}")
+        request = ClaimDeliveryRequest(tenant_id=message.tenant_id, outbound_id=message.outbound_id)
+        request.lease.FromMicroseconds(round((self._attempt + _CLAIM_MARGIN) * 1e6))
+        try:
+            claim = await self._conversations.ClaimDelivery(request, timeout=_CALL)
+        except grpc.aio.AioRpcError as error:
+            return await self.failed(delivery, from_rpc_error(error))
+        fields: dict[str, object] = {
+            "outbound": message.outbound_id,
+            "conversation": message.conversation_id,
+            "turn": message.turn_id,
+            "kind": OutboundMessage.Kind.Name(message.kind),
+        }
+        match claim.verdict:
+            case ClaimDeliveryResponse.SEND:
+                return await self._send(delivery, message, claim, sender, fields)
+            case ClaimDeliveryResponse.BUSY:
+                wait = claim.retry_after.ToMicroseconds() / 1e6
+                least = park_delay(delivery.history.parked, chance=self._chance())
+                return ComeBack(wait or least, "busy", fields)
+            case ClaimDeliveryResponse.ALREADY_DONE | ClaimDeliveryResponse.CANCELLED:
+                verdict = ClaimDeliveryResponse.Verdict.Name(claim.verdict).lower()
+                return Done(verdict, fields | {"reason": claim.reason})
+            case ClaimDeliveryResponse.UNKNOWN:
+                return Done("delivery_unknown", fields | {"reason": claim.reason})
+            case _:
+                return await self.failed(
+                    delivery, ServiceError(Kind.INTERNAL, "ClaimDelivery gave no verdict")
+                )
+
+    async def failed(self, delivery: Delivery, error: ServiceError) -> Settlement:
+        """What follows a call to escalation that failed before anything was sent."""
+        reason = f"{error.kind.name}: {error.message}"
+        step = self._step(delivery, error.kind, error.retry_after)
+        match step:
+            case GiveUp():
+                return PutAside(reason)
+            case Park(delay=delay):
+                return ComeBack(delay, reason)
+            case _:
+                return TryAgain(step.delay, reason)
+
+    async def _send(
+        self,
+        delivery: Delivery,
+        message: OutboundMessage,
+        claim: ClaimDeliveryResponse,
+        sender: Sender,
+        fields: dict[str, object],
+    ) -> Settlement:
+        result = await self._send_parts(sender, message, claim.channel, fields)
+        metrics.SENDS.labels(delivery.queue.channel, type(result).__name__.lower()).inc()
+        step = None
+        if isinstance(result, NotSent):
+            step = self._step(delivery, Kind.NOT_READY, result.retry_after)
+            if isinstance(step, GiveUp):
+                result = Refused(result.code, f"given up after {delivery.tries + 1} tries: {result.detail}")
+        failure = await self._report(message, claim, result)
+        if failure is not None:
+            # Escalation does not know yet; its claim runs out as "unknown", and so it is not sent again.
+            return ComeBack(max(self._attempt, 1.0), f"the report failed: {failure.kind.name}", fields)
+        match result:
+            case Sent(provider_message_id=provider_id):
+                return Done("sent", fields | {"provider_message": provider_id})
+            case Unknown(code=code, detail=detail):
+                return Done("delivery_unknown", fields | {"code": code, "detail": detail})
+            case NotSent(code=code, detail=detail) if step is not None and not isinstance(step, GiveUp):
+                return TryAgain(step.delay, f"{code}: {detail}", fields)
+            case Refused(code=code, detail=detail, reconnect=reconnect):
+                if reconnect:
+                    _log.error("the channel must be connected anew", tenant=message.tenant_id, code=code)
+                fields |= {"reconnect": True} if reconnect else {}
+                if step is not None:
+                    return PutAside(f"{code}: {detail}", fields)
+                return Done("failed", fields | {"code": code, "detail": detail})
+            case _:
+                raise AssertionError(f"unreachable: {result!r}")
+
+    async def _send_parts(
+        self, sender: Sender, message: OutboundMessage, channel: Channel, fields: dict[str, object]
+    ) -> SendResult:
+        """All parts in order; the first part's id stands for the whole."""
+        parts = sender.parts(message.text)
+        if not parts:
+            return Refused("empty", "there is no text to send")
+        deadline = time.monotonic() + self._attempt
+        first: Sent | None = None
+        for number, part in enumerate(parts):
+            result = await self._send_part(sender, message, channel, part, number, deadline)
+            fields["parts"] = number + 1
+            if not isinstance(result, Sent):
+                if first is None:
+                    return result
+                # The customer has the beginning: sending all of it again would repeat that.
+                text = f"{number} of {len(parts)} parts were sent; then {result.code}: {result.detail}"
+                unknown = isinstance(result, Unknown)
+                return Unknown("partly_sent", text) if unknown else Refused("partly_sent", text)
+            first = first or result
+        assert first is not None  # noqa: S101 - there was at least one part, and all were sent
+        return first
+
+    async def _send_part(
+        self,
+        sender: Sender,
+        message: OutboundMessage,
+        channel: Channel,
+        part: str,
+        number: int,
+        deadline: float,
+    ) -> SendResult:
+        """Later parts are tried again here, because the queue would repeat the first one with them."""
+        tries = 0
+        while True:
+            result = await sender.send(message, channel, part, first=number == 0)
+            tries += 1
+            if not isinstance(result, NotSent) or number == 0 or tries == _PART_TRIES:
+                return result
+            pause = max(retry_delay(tries - 1, chance=self._chance()), result.retry_after or 0.0)
+            if time.monotonic() + pause > deadline:
+                return result
+            await asyncio.sleep(pause)
+
+    async def _report(
+        self, message: OutboundMessage, claim: ClaimDeliveryResponse, result: SendResult
+    ) -> ServiceError | None:
+        """Tell escalation, and keep telling for a while: this keeps a message from being sent twice."""
+        request = ReportDeliveryRequest(
+            tenant_id=message.tenant_id,
+            outbound_id=message.outbound_id,
+            attempt=claim.attempt,
+            state=_STATES[type(result)],
+            channel=message.channel,
+        )
+        request.occurred_at.GetCurrentTime()
+        if isinstance(result, Sent):
+            request.provider_message_id = result.provider_message_id[:512]
+        else:
+            request.error_code = result.code[:64]
+            request.error_detail = result.detail.encode("utf-8", "replace")[:2048].decode("utf-8", "ignore")
+        deadline = time.monotonic() + min(_REPORT, self._attempt)
+        while True:
+            try:
+                await self._conversations.ReportDelivery(request, timeout=_CALL)
+                return None
+            except grpc.aio.AioRpcError as error:
+                failure = from_rpc_error(error)
+            if failure.kind not in _REPEATABLE or time.monotonic() + _REPORT_PAUSE > deadline:
+                _log.error(
+                    "the result of a send could not be reported",
+                    outbound=message.outbound_id,
+                    state=ReportDeliveryRequest.State.Name(request.state),
+                    provider_message=request.provider_message_id,
+                    error=f"{failure.kind.name}: {failure.message}",
+                )
+                return failure
+            await asyncio.sleep(_REPORT_PAUSE)
+
+    def _step(self, delivery: Delivery, kind: Kind, retry_after: float | None) -> NextStep:
+        return next_step(
+            delivery.tries,
+            self._max_retries,
+            kind,
+            parked=delivery.history.parked,
+            chance=self._chance(),
+            retry_after=retry_after,
+        )

@@ -1,0 +1,48 @@
+"""What handling a message comes to: a value that the consumer carries out on the delivery."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+Fields = dict[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """Acknowledge. `outcome`: what happened, in a word, for the log line."""
+
+    outcome: str
+    fields: Fields = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class TryAgain:
+    """Come again after `delay` seconds, one try more."""
+
+    delay: float
+    reason: str
+    fields: Fields = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ComeBack:
+    """Come again after `delay` seconds; costs no try."""
+
+    delay: float
+    reason: str
+    fields: Fields = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class PutAside:
+    """Dead letter."""
+
+    reason: str
+    fields: Fields = field(default_factory=dict)
+
+
+Settlement = Done | TryAgain | ComeBack | PutAside
+
+
+class Poison(Exception):
+    """A body that will never be handled, whoever tries; the message says why."""
