@@ -1,0 +1,449 @@
+"""TenantService through a real server: tenants, channels and API keys."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import orjson
+import pytest
+from google.protobuf.field_mask_pb2 import FieldMask
+from metachat.access.v1.access_pb2 import Access
+from metachat.escalation.v1 import tenant_pb2 as pb
+from metachat.escalation.v1.policy_pb2 import Policy
+from metachat.escalation.v1.settings_pb2 import TenantSettings
+from sqlalchemy import select, text
+
+from services.common.clock import SystemClock
+from services.common.errors import Kind
+from services.escalation.access_tokens import ApiKeyVerifier
+from services.escalation.store.schema import api_keys, channels, tenant_secrets, tenants
+from tests.contract import administration_server as admin
+from tests.contract.administration_server import INTERNAL, OPERATOR, Stubs, World, refused
+
+database_url, world = admin.database_url, admin.world
+
+
+@pytest.fixture
+async def operator(world: World) -> Stubs:
+    return await world.stubs(OPERATOR)
+
+
+@pytest.fixture
+async def internal(world: World) -> Stubs:
+    return await world.stubs(INTERNAL)
+
+
+def change(
+    tenant_id: str = "metrica", *mask: str, settings: Any = None, **fields: Any
+) -> pb.UpdateTenantRequest:
+    return pb.UpdateTenantRequest(
+        tenant_id=tenant_id,
+        settings=settings or {},
+        update_mask=FieldMask(paths=mask) if mask else None,
+        **fields,
+    )
+
+
+async def test_a_tenant_is_made_once_and_read_back(operator) -> None:
+    made = await operator.tenants.CreateTenant(
+        pb.CreateTenantRequest(name="Café Zürich", settings={"brand_name": "Café"}, request_id="r1")
+    )
+    assert (made.id, made.name, made.policy_version) == ("cafe-zurich", "Café Zürich", 1)
+    assert made.etag and made.created_at == made.updated_at
+    again = await operator.tenants.CreateTenant(pb.CreateTenantRequest(name="Café Zürich", request_id="r1"))
+    assert again == made == await operator.tenants.GetTenant(pb.GetTenantRequest(tenant_id=made.id))
+    second = await operator.tenants.CreateTenant(pb.CreateTenantRequest(name="Café Zürich", request_id="r2"))
+    assert second.id == "cafe-zurich-2"
+
+
+async def test_concurrent_copies_of_a_creation_make_one_tenant(operator) -> None:
+    request = pb.CreateTenantRequest(name="Metrica", request_id="once")
+    made = await asyncio.gather(*(operator.tenants.CreateTenant(request) for _ in range(5)))
+    assert {tenant.id for tenant in made} == {"metrica"}
+
+
+async def test_an_id_that_is_taken_is_refused(world, operator) -> None:
+    await world.tenant("metrica")
+    error = await refused(operator.tenants.CreateTenant(pb.CreateTenantRequest(id="metrica", name="Other")))
+    assert error.kind is Kind.CONFLICT
+    assert (await operator.tenants.GetTenant(pb.GetTenantRequest(tenant_id="metrica"))).name == "Metrica"
+
+
+@pytest.mark.parametrize(
+    "fields, field",
+    [
+        ({"name": ""}, "name"),
+        ({"name": " \t"}, "name"),
+        ({"name": "a\nb"}, "name"),
+        ({"name": "订单"}, "id"),
+        ({"name": "x", "id": "Upper"}, "id"),
+        ({"name": "x", "settings": {"locale": "?"}}, "settings.locale"),
+        ({"name": "x", "settings": {"messages": {"handoff": "\0"}}}, "settings.messages.handoff"),
+        ({"name": "x", "request_id": "a\0"}, "request_id"),
+    ],
+)
+async def test_a_bad_tenant_is_refused_by_its_field(operator, fields, field) -> None:
+    error = await refused(operator.tenants.CreateTenant(pb.CreateTenantRequest(**fields)))
+    assert error.kind is Kind.INVALID
+    assert field in [fault.field for fault in error.fields]
+
+
+async def test_tenants_are_listed_in_pages(world, operator) -> None:
+    for name in ("c", "a", "b"):
+        await world.tenant(name)
+    first = await operator.tenants.ListTenants(pb.ListTenantsRequest(page_size=2))
+    assert [tenant.id for tenant in first.tenants] == ["a", "b"]
+    rest = await operator.tenants.ListTenants(
+        pb.ListTenantsRequest(page_size=2, page_token=first.next_page_token)
+    )
+    assert [tenant.id for tenant in rest.tenants] == ["c"] and rest.next_page_token == ""
+    for token in ("rubbish!", "W10", "bnVsbA"):
+        error = await refused(operator.tenants.ListTenants(pb.ListTenantsRequest(page_token=token)))
+        assert error.fields[0].field == "page_token"
+
+
+async def test_settings_merge_and_rise_the_policy_version(world, operator) -> None:
+    made = await world.tenant(tone="friendly", human_handoff_keywords=["agent"])
+    changed = await operator.tenants.UpdateTenant(
+        change(settings={"confidence_escalation": {"mode": Policy.STRICT}}, etag=made.etag)
+    )
+    assert changed.settings == TenantSettings(
+        tone="friendly", human_handoff_keywords=["agent"], confidence_escalation={"mode": Policy.STRICT}
+    )
+    assert changed.policy_version == 2 and changed.etag != made.etag
+    cleared = await operator.tenants.UpdateTenant(
+        change("metrica", "settings.tone", "settings.human_handoff_keywords", "name", name="New name")
+    )
+    assert cleared.settings == TenantSettings(confidence_escalation={"mode": Policy.STRICT})
+    assert cleared.name == "New name" and cleared.policy_version == 3
+
+
+async def test_a_change_that_changes_nothing_keeps_etag_and_version(world, operator) -> None:
+    made = await world.tenant(tone="friendly")
+    assert await operator.tenants.UpdateTenant(change(settings={"tone": "friendly"})) == made
+
+
+async def test_a_stale_etag_changes_nothing(world, operator) -> None:
+    made = await world.tenant()
+    await operator.tenants.UpdateTenant(change(settings={"tone": "a"}, etag=made.etag))
+    error = await refused(operator.tenants.UpdateTenant(change(settings={"tone": "b"}, etag=made.etag)))
+    assert error.kind is Kind.STALE
+    assert (await operator.tenants.GetTenant(pb.GetTenantRequest(tenant_id="metrica"))).settings.tone == "a"
+
+
+async def test_of_concurrent_changes_with_one_etag_one_wins(world, operator) -> None:
+    made = await world.tenant()
+    results = await asyncio.gather(
+        *(operator.tenants.UpdateTenant(change(settings={"tone": str(n)}, etag=made.etag)) for n in range(5)),
+        return_exceptions=True,
+    )
+    assert sum(not isinstance(result, BaseException) for result in results) == 1
+
+
+async def test_a_repeated_request_changes_nothing_more(world, operator) -> None:
+    await world.tenant()
+    await operator.tenants.UpdateTenant(change(settings={"tone": "a"}, request_id="r"))
+    await operator.tenants.UpdateTenant(change(settings={"tone": "b"}))
+    repeated = await operator.tenants.UpdateTenant(change(settings={"tone": "a"}, request_id="r"))
+    assert repeated.settings.tone == "b" and repeated.policy_version == 3
+
+
+async def test_thresholds_are_checked_after_the_merge(world, operator) -> None:
+    made = await world.tenant(confidence_escalation={"suggest_review_threshold": 0.65})
+    error = await refused(
+        operator.tenants.UpdateTenant(
+            change(settings={"confidence_escalation": {"immediate_escalation_threshold": 0.7}})
+        )
+    )
+    assert error.kind is Kind.INVALID
+    assert "0.7" in error.message and "0.65" in error.message
+    assert {fault.field.rpartition(".")[2] for fault in error.fields} == {
+        "immediate_escalation_threshold",
+        "suggest_review_threshold",
+    }
+    assert await operator.tenants.GetTenant(pb.GetTenantRequest(tenant_id="metrica")) == made
+    stricter = await operator.tenants.UpdateTenant(
+        change(
+            settings={
+                "confidence_escalation": {
+                    "immediate_escalation_threshold": 0.7,
+                    "suggest_review_threshold": 0.9,
+                }
+            }
+        )
+    )
+    assert stricter.policy_version == 2
+
+
+async def test_a_mask_that_leads_nowhere_is_refused(world, operator) -> None:
+    await world.tenant()
+    error = await refused(
+        operator.tenants.UpdateTenant(change("metrica", "settings.tone", "settings.nothing"))
+    )
+    assert error.fields[0].field == "update_mask.paths[1]"
+
+
+async def test_the_api_key_of_the_model_is_kept_apart_and_never_shown(world, operator, internal) -> None:
+    made = await world.tenant(llm={"api_key": "sk-very-secret", "model": "m"})
+    assert made.settings.llm.api_key_set and made.settings.llm.model == "m"
+    for stubs in (operator, internal):
+        shown = await stubs.tenants.GetTenant(pb.GetTenantRequest(tenant_id="metrica"))
+        assert not shown.settings.llm.HasField("api_key") and shown.settings.llm.api_key_set
+    assert (await world.directory.get("metrica")).llm_api_key.reveal() == "sk-very-secret"
+
+    stored = await world.database.read(lambda c: c.execute(select(tenants.c.settings)).scalar_one())
+    assert stored == {"llm": {"model": "m"}}
+    sealed = await world.database.read(lambda c: c.execute(select(tenant_secrets)).one())
+    assert sealed.name == "llm.apiKey" and b"very-secret" not in bytes(sealed.ciphertext)
+
+    await operator.tenants.UpdateTenant(change(settings={"llm": {"model": "n"}}))
+    assert (await world.directory.get("metrica")).llm_api_key.reveal() == "sk-very-secret"
+    gone = await operator.tenants.UpdateTenant(change("metrica", "settings.llm.api_key"))
+    assert not gone.settings.llm.api_key_set
+    assert not (await world.directory.get("metrica")).llm_api_key
+
+
+async def test_operators_query_the_settings_as_they_stand(world, operator) -> None:
+    await world.tenant(
+        enable_human_handoff=False,
+        confidence_escalation={"mode": Policy.LENIENT, "immediate_escalation_threshold": 0.25},
+    )
+    query = text("SELECT name, settings->'confidenceEscalation' AS found FROM tenants")
+    row = await world.database.read(lambda c: c.execute(query).one())
+    found = orjson.loads(row.found) if isinstance(row.found, str) else row.found
+    assert (row.name, found) == ("Metrica", {"mode": "LENIENT", "immediateEscalationThreshold": 0.25})
+
+
+async def test_unknown_tenants_and_foreign_ones_are_told_apart_only_for_the_operator(world, operator) -> None:
+    await world.tenant("metrica")
+    await world.tenant("other")
+    for tenant_id in ("nobody", "../etc", "a\0b", "X" * 64):
+        error = await refused(operator.tenants.GetTenant(pb.GetTenantRequest(tenant_id=tenant_id)))
+        assert error.kind is Kind.NOT_FOUND
+    error = await refused(operator.tenants.GetTenant(pb.GetTenantRequest()))
+    assert error.kind is Kind.INVALID and error.fields[0].field == "tenant_id"
+    mine = await world.stubs((await world.key("metrica", Access.ADMIN))[1])
+    assert (await mine.tenants.GetTenant(pb.GetTenantRequest())).id == "metrica"
+    refusals = [
+        await refused(mine.tenants.GetTenant(pb.GetTenantRequest(tenant_id=t))) for t in ("other", "nobody")
+    ]
+    assert [(error.kind, error.message) for error in refusals] == [(Kind.FORBIDDEN, refusals[0].message)] * 2
+
+
+async def test_a_channel_keeps_its_token_to_itself(world, operator, internal) -> None:
+    await world.tenant()
+    put = pb.PutChannelRequest(
+        tenant_id="metrica",
+        kind=pb.Channel.WHATSAPP,
+        account_id="1055",
+        access_token="EAAG-secret",
+        display_name="+1 555",
+    )
+    channel = await operator.tenants.PutChannel(put)
+    assert channel == pb.Channel(
+        tenant_id="metrica",
+        kind=pb.Channel.WHATSAPP,
+        account_id="1055",
+        access_token_set=True,
+        display_name="+1 555",
+        enabled=True,
+    )
+    listed = await internal.tenants.ListChannels(pb.ListChannelsRequest(tenant_id="metrica"))
+    assert list(listed.channels) == [channel]
+    resolved = await internal.tenants.ResolveChannel(
+        pb.ResolveChannelRequest(kind=pb.Channel.WHATSAPP, account_id="1055")
+    )
+    assert resolved.access_token == "EAAG-secret"
+    sealed = await world.database.read(lambda c: c.execute(select(channels.c.access_token)).scalar_one())
+    assert b"EAAG" not in bytes(sealed)
+
+    disabled = await operator.tenants.PutChannel(
+        pb.PutChannelRequest(tenant_id="metrica", kind=pb.Channel.WHATSAPP, account_id="1056", enabled=False)
+    )
+    assert disabled.access_token_set and not disabled.enabled and disabled.display_name == "+1 555"
+    error = await refused(
+        internal.tenants.ResolveChannel(pb.ResolveChannelRequest(kind=pb.Channel.WHATSAPP, account_id="1055"))
+    )
+    assert error.kind is Kind.NOT_FOUND
+
+
+async def test_an_account_belongs_to_one_tenant_and_nobody_is_told_whose(world, operator) -> None:
+    await world.tenant("metrica")
+    await world.tenant("rival")
+    put = pb.PutChannelRequest(tenant_id="metrica", kind=pb.Channel.WHATSAPP, account_id="1055")
+    await operator.tenants.PutChannel(put)
+    put.tenant_id = "rival"
+    error = await refused(operator.tenants.PutChannel(put))
+    assert error.kind is Kind.CONFLICT and "metrica" not in error.message.lower()
+    put.kind = pb.Channel.MESSENGER
+    await operator.tenants.PutChannel(put)
+    await operator.tenants.DeleteChannel(
+        pb.DeleteChannelRequest(tenant_id="metrica", kind=pb.Channel.WHATSAPP)
+    )
+    put.kind = pb.Channel.WHATSAPP
+    await operator.tenants.PutChannel(put)
+    error = await refused(
+        operator.tenants.DeleteChannel(pb.DeleteChannelRequest(tenant_id="metrica", kind=pb.Channel.WHATSAPP))
+    )
+    assert error.kind is Kind.NOT_FOUND
+
+
+async def test_a_key_is_shown_once_and_stored_as_a_hash(world, operator, internal) -> None:
+    await world.tenant()
+    key_id, token = await world.key("metrica", Access.AGENT, Access.CHAT)
+    assert token.startswith(f"mcm_{key_id}_")
+    listed = await operator.tenants.ListApiKeys(pb.ListApiKeysRequest(tenant_id="metrica"))
+    assert [(key.id, list(key.scopes)) for key in listed.keys] == [(key_id, [Access.CHAT, Access.AGENT])]
+    row = await world.database.read(lambda c: c.execute(select(api_keys)).one())
+    assert token not in str(row) and token.rpartition("_")[2] not in str(row)
+    verified = await internal.tenants.VerifyApiKey(pb.VerifyApiKeyRequest(token=token))
+    assert verified == pb.VerifiedCaller(
+        key_id=key_id, tenant_id="metrica", scopes=[Access.CHAT, Access.AGENT]
+    )
+
+
+async def test_a_revoked_key_is_refused_at_once(world, operator, internal) -> None:
+    await world.tenant()
+    key_id, token = await world.key("metrica", Access.ADMIN)
+    mine = await world.stubs(token)
+    await mine.tenants.GetTenant(pb.GetTenantRequest())
+    revoke = pb.RevokeApiKeyRequest(tenant_id="metrica", key_id=key_id)
+    await operator.tenants.RevokeApiKey(revoke)
+    await operator.tenants.RevokeApiKey(revoke)
+    assert (await refused(mine.tenants.GetTenant(pb.GetTenantRequest()))).kind is Kind.UNAUTHENTICATED
+    error = await refused(internal.tenants.VerifyApiKey(pb.VerifyApiKeyRequest(token=token)))
+    assert error.kind is Kind.UNAUTHENTICATED
+    listed = await operator.tenants.ListApiKeys(pb.ListApiKeysRequest(tenant_id="metrica"))
+    assert listed.keys[0].HasField("revoked_at")
+
+
+async def test_keys_of_another_tenant_are_not_there(world, operator) -> None:
+    await world.tenant("metrica")
+    await world.tenant("other")
+    key_id, token = await world.key("metrica", Access.CHAT)
+    error = await refused(
+        operator.tenants.RevokeApiKey(pb.RevokeApiKeyRequest(tenant_id="other", key_id=key_id))
+    )
+    assert error.kind is Kind.NOT_FOUND
+    assert await world.verifier.verify(token) is not None
+    assert not (await operator.tenants.ListApiKeys(pb.ListApiKeysRequest(tenant_id="other"))).keys
+
+
+async def test_no_other_token_is_good(world, internal) -> None:
+    await world.tenant()
+    _, token = await world.key("metrica", Access.CHAT)
+    last = "A" if token[-1] != "A" else "B"
+    for wrong in (token[:-1] + last, token + "x", token.upper(), "mcm_", "Bearer", "x" * 512):
+        error = await refused(internal.tenants.VerifyApiKey(pb.VerifyApiKeyRequest(token=wrong)))
+        assert error.kind is Kind.UNAUTHENTICATED
+    verified = await internal.tenants.VerifyApiKey(pb.VerifyApiKeyRequest(token=OPERATOR))
+    assert verified == pb.VerifiedCaller(scopes=[Access.OPERATOR])
+
+
+async def test_a_public_key_needs_origins(world, operator, internal) -> None:
+    await world.tenant()
+    request = pb.CreateApiKeyRequest(tenant_id="metrica", name="widget", scopes=[Access.PUBLIC])
+    assert (await refused(operator.tenants.CreateApiKey(request))).fields[0].field == "allowed_origins"
+    request.allowed_origins.extend(["https://Shop.Example:443", "https://shop.example"])
+    made = await operator.tenants.CreateApiKey(request)
+    assert list(made.key.allowed_origins) == ["https://shop.example"]
+    verified = await internal.tenants.VerifyApiKey(pb.VerifyApiKeyRequest(token=made.token))
+    assert list(verified.allowed_origins) == ["https://shop.example"]
+    request.allowed_origins[0] = "*"
+    assert (await refused(operator.tenants.CreateApiKey(request))).fields[0].field == "allowed_origins[0]"
+
+
+async def test_scopes_are_kept(world) -> None:
+    await world.tenant()
+    chat = await world.stubs((await world.key("metrica", Access.CHAT))[1])
+    agent = await world.stubs((await world.key("metrica", Access.AGENT))[1])
+    admin_stub = await world.stubs((await world.key("metrica", Access.ADMIN))[1])
+    for stubs, allowed in ((chat, False), (agent, True), (admin_stub, True)):
+        call = stubs.tenants.GetTenant(pb.GetTenantRequest())
+        if allowed:
+            await call
+        else:
+            assert (await refused(call)).kind is Kind.FORBIDDEN
+    for stubs in (chat, agent, admin_stub):
+        assert (await refused(stubs.tenants.ListTenants(pb.ListTenantsRequest()))).kind is Kind.FORBIDDEN
+        call = stubs.tenants.ResolveChannel(
+            pb.ResolveChannelRequest(kind=pb.Channel.WHATSAPP, account_id="1055")
+        )
+        assert (await refused(call)).kind is Kind.FORBIDDEN
+
+
+async def test_warm_reads_make_no_sql(world) -> None:
+    await world.tenant()
+    first = await world.directory.get("metrica")
+    await world.directory.close()
+    await world.database.close()
+    assert await world.directory.get("metrica") is first
+
+
+async def test_a_watch_sends_all_then_ready_then_changes(world, operator, internal) -> None:
+    await world.tenant("a")
+    await world.tenant("b")
+    await operator.tenants.PutChannel(
+        pb.PutChannelRequest(
+            tenant_id="b", kind=pb.Channel.WHATSAPP, account_id="7", access_token="EAAG-secret"
+        )
+    )
+    watch = internal.tenants.WatchTenants(pb.WatchTenantsRequest(with_secrets=True))
+    received = [await watch.read() for _ in range(3)]
+    assert [change.tenant.id for change in received] == ["a", "b", ""]
+    assert [change.ready for change in received] == [False, False, True]
+    assert received[1].channels[0].access_token == "EAAG-secret"
+
+    await operator.tenants.UpdateTenant(change("a", settings={"tone": "new"}))
+    update = await watch.read()
+    assert (update.tenant.id, update.tenant.settings.tone, update.keys_changed) == ("a", "new", False)
+    await world.key("b", Access.CHAT)
+    update = await watch.read()
+    assert (update.tenant.id, update.keys_changed) == ("b", True)
+    await world.tenant("c")
+    assert (await watch.read()).tenant.id == "c"
+    watch.cancel()
+
+    open_watch = internal.tenants.WatchTenants(pb.WatchTenantsRequest())
+    shown = [await open_watch.read() for _ in range(3)]
+    assert shown[1].channels[0].access_token == "" and shown[1].channels[0].access_token_set
+    open_watch.cancel()
+
+
+async def test_changes_reach_another_process_within_a_second(world, operator, database_url) -> None:
+    await world.tenant()
+    async with admin.running(database_url) as other:
+        key_id, token = await world.key("metrica", Access.ADMIN)
+        there = await other.stubs(token)
+        assert (await there.tenants.GetTenant(pb.GetTenantRequest())).settings.tone == ""
+        await operator.tenants.UpdateTenant(change(settings={"tone": "new"}))
+        await _until(lambda: _tone(other, "new"))
+        await operator.tenants.RevokeApiKey(pb.RevokeApiKeyRequest(tenant_id="metrica", key_id=key_id))
+        await _until(lambda: _refused(other, token))
+
+
+async def test_wrong_tokens_are_remembered_within_bounds_until_a_key_is_made(world) -> None:
+    await world.tenant()
+    small = ApiKeyVerifier(world.database, world.directory, SystemClock(), cache_size=2)
+    for number in range(5):
+        wrong = f"mcm_{'0' * 16}_{'A' * 42}{number}"
+        assert await small.verify(wrong) is await world.verifier.verify(wrong) is None
+    assert (small.cached, world.verifier.cached) == (2, 5)
+    await world.key("metrica", Access.CHAT)
+    assert world.verifier.cached == 0
+    small.close()
+
+
+async def _tone(world: World, tone: str) -> bool:
+    return (await world.directory.get("metrica")).settings.tone == tone
+
+
+async def _refused(world: World, token: str) -> bool:
+    return await world.verifier.verify(token) is None
+
+
+async def _until(condition: Any) -> None:
+    async with asyncio.timeout(1.0):
+        while not await condition():  # noqa: ASYNC110 - what is waited for happens elsewhere
+            await asyncio.sleep(0.02)

@@ -1,0 +1,1 @@
+"""Test servers of ours that speak the protocols of others: a language model's, Meta's send API."""

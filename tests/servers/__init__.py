@@ -1,0 +1,1 @@
+"""Private RabbitMQ and PostgreSQL servers around a test run: `python -m tests.servers pytest ...`."""

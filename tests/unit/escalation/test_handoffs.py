@@ -1,0 +1,138 @@
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from metachat.escalation.v1.settings_pb2 import MessageSettings, TenantSettings
+
+from services.common.errors import Kind, ServiceError
+from services.escalation import handoffs
+from services.escalation.handoffs import CLAIMED, CLOSED, RETURNED, WAITING, HandoffState
+
+NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
+
+
+def test_a_waiting_handoff_is_claimed_once():
+    assert handoffs.claim(HandoffState(WAITING), "Ana") is True
+    assert handoffs.claim(HandoffState(CLAIMED, "Ana"), "Ana") is False
+
+
+def test_the_loser_is_told_who_has_it():
+    with pytest.raises(ServiceError) as refused:
+        handoffs.claim(HandoffState(CLAIMED, "Ana"), "Ben")
+    assert refused.value.kind is Kind.NOT_READY
+    assert "Ana" in refused.value.message
+    assert refused.value.metadata == {"claimed_by": "Ana"}
+
+
+def test_only_the_one_who_has_it_replies():
+    handoffs.reply(HandoffState(CLAIMED, "Ana"), "Ana")
+    for state in (
+        HandoffState(WAITING),
+        HandoffState(CLAIMED, "Ben"),
+        HandoffState(RETURNED, "Ana"),
+        HandoffState(CLOSED),
+    ):
+        with pytest.raises(ServiceError):
+            handoffs.reply(state, "Ana")
+
+
+@pytest.mark.parametrize("state", [RETURNED, CLOSED])
+def test_an_end_is_reached_from_waiting_or_by_the_holder_and_once(state):
+    assert handoffs.end(HandoffState(WAITING), "Ana", state) is True
+    assert handoffs.end(HandoffState(CLAIMED, "Ana"), "Ana", state) is True
+    assert handoffs.end(HandoffState(state, "Ana"), "Ana", state) is False
+    with pytest.raises(ServiceError, match="Ben has"):
+        handoffs.end(HandoffState(CLAIMED, "Ben"), "Ana", state)
+    other = CLOSED if state == RETURNED else RETURNED
+    with pytest.raises(ServiceError, match=other):
+        handoffs.end(HandoffState(other, "Ana"), "Ana", state)
+
+
+ACTIONS = {
+    "claim": lambda state, agent: handoffs.claim(state, agent) and HandoffState(CLAIMED, agent),
+    "return": lambda state, agent: (
+        handoffs.end(state, agent, RETURNED) and HandoffState(RETURNED, state.claimed_by)
+    ),
+    "close": lambda state, agent: (
+        handoffs.end(state, agent, CLOSED) and HandoffState(CLOSED, state.claimed_by)
+    ),
+}
+
+
+def test_whoever_sees_it_on_the_list_may_give_it_to_anybody():
+    assert handoffs.transfer(HandoffState(WAITING), "Ana", "Ben") is True
+    assert handoffs.transfer(HandoffState(WAITING), "Ana", "") is False
+    assert handoffs.transfer(HandoffState(CLAIMED, "Ana"), "Ana", "Ben") is True
+    assert handoffs.transfer(HandoffState(CLAIMED, "Ana"), "Ana", "") is True
+    # Done again by the same person it changes nothing.
+    assert handoffs.transfer(HandoffState(CLAIMED, "Ben"), "Ana", "Ben") is False
+
+
+@pytest.mark.parametrize("to_agent", ["", "Eva", "Ana"])
+def test_only_the_one_who_has_it_gives_it_away(to_agent):
+    with pytest.raises(ServiceError) as refused:
+        handoffs.transfer(HandoffState(CLAIMED, "Ben"), "Ana", to_agent)
+    assert refused.value.metadata == {"claimed_by": "Ben"}
+    with pytest.raises(ServiceError) as refused:
+        handoffs.transfer(HandoffState(CLOSED, "Ana"), "Ana", to_agent)
+    assert refused.value.reason == "HANDOFF_ENDED"
+
+
+@given(st.lists(st.tuples(st.sampled_from(sorted(ACTIONS)), st.sampled_from(["Ana", "Ben"])), max_size=8))
+def test_whatever_people_do_it_is_held_by_one_and_ends_once(steps):
+    state = HandoffState(WAITING)
+    ends = 0
+    for action, agent in steps:
+        try:
+            after = ACTIONS[action](state, agent)
+        except ServiceError as error:
+            assert error.kind is Kind.NOT_READY
+            continue
+        if after:
+            if state.claimed_by:
+                assert after.claimed_by == state.claimed_by
+            ends += after.state in (RETURNED, CLOSED)
+            state = after
+    assert ends <= 1
+    assert ends == (state.state in (RETURNED, CLOSED))
+
+
+@pytest.mark.parametrize("name", ["", "  ", "a\nb", "\x00", "a\u202eb"])
+def test_a_name_is_one_visible_line(name):
+    with pytest.raises(ServiceError) as refused:
+        handoffs.agent_name(name)
+    assert refused.value.fields[0].field == "agent"
+
+
+def test_names_lose_the_white_space_around_them():
+    assert handoffs.agent_name("  Ana Marić ") == "Ana Marić"
+
+
+def test_waiting_ends_with_the_claim():
+    minute = timedelta(minutes=1)
+    assert handoffs.waiting_seconds(NOW, None, None, NOW + minute) == 60
+    assert handoffs.waiting_seconds(NOW, NOW + minute, NOW + 2 * minute, NOW + 9 * minute) == 60
+    assert handoffs.waiting_seconds(NOW, None, NOW + 2 * minute, NOW + 9 * minute) == 120
+    assert handoffs.waiting_seconds(NOW, None, None, NOW - minute) == 0
+
+
+@pytest.mark.parametrize(
+    "locale, word",
+    [("", "joined"), ("en", "joined"), ("hr-HR", "pridružuje"), ("de_AT", "jetzt"), ("xx", "joined")],
+)
+def test_default_texts_speak_the_language_of_the_tenant(locale, word):
+    text = handoffs.agent_joined_text(TenantSettings(locale=locale), "Ana {x}")
+    assert word in text and "Ana {x}" in text and "{name}" not in text
+    assert handoffs.returned_to_bot_text(TenantSettings(locale=locale))
+
+
+def test_texts_of_the_tenant_stand_and_an_empty_one_says_nothing():
+    own = TenantSettings(
+        messages=MessageSettings(agent_joined="{name} {here} {0}", returned_to_bot=" Back. ")
+    )
+    assert handoffs.agent_joined_text(own, "Ana") == "Ana {here} {0}"
+    assert handoffs.returned_to_bot_text(own) == "Back."
+    silent = TenantSettings(messages=MessageSettings(agent_joined="", returned_to_bot=""))
+    assert handoffs.agent_joined_text(silent, "Ana") == ""
+    assert handoffs.returned_to_bot_text(silent) == ""

@@ -1,0 +1,93 @@
+"""When an outbound message may be sent, and how its state moves."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.escalation.outbox import Claim, Outbound, State, Verdict, claim, report
+
+NOW = datetime(2026, 3, 1, tzinfo=UTC)
+_ORDER = [State.SENT, State.DELIVERED, State.READ]
+
+
+def outbound(state: State, kind: str = "reply", attempt: int = 1, lease: int | None = 60) -> Outbound:
+    ends = None if lease is None else NOW + timedelta(seconds=lease)
+    return Outbound(kind, state, attempt, ends)
+
+
+def claimed(row: Outbound, **fields: Any) -> Claim:
+    return claim(row, **{"active": True, "reachable": True, "earlier": False, "now": NOW, **fields})
+
+
+def test_a_queued_message_is_sent() -> None:
+    assert claimed(outbound(State.QUEUED)) == Claim(Verdict.SEND, State.SENDING)
+
+
+@pytest.mark.parametrize(
+    ("state", "verdict"),
+    [
+        (State.SENT, Verdict.ALREADY_DONE),
+        (State.DELIVERED, Verdict.ALREADY_DONE),
+        (State.READ, Verdict.ALREADY_DONE),
+        (State.FAILED, Verdict.CANCELLED),
+        (State.CANCELLED, Verdict.CANCELLED),
+        (State.DELIVERY_UNKNOWN, Verdict.UNKNOWN),
+        (State.SENDING, Verdict.BUSY),
+    ],
+)
+def test_any_other_is_not(state: State, verdict: Verdict) -> None:
+    answer = claimed(outbound(state))
+    assert (answer.verdict, answer.state) == (verdict, None)
+
+
+def test_an_attempt_that_ended_unheard_is_unknown() -> None:
+    answer = claimed(outbound(State.SENDING, lease=0))
+    assert (answer.verdict, answer.state) == (Verdict.UNKNOWN, State.DELIVERY_UNKNOWN)
+
+
+def test_a_person_who_took_over_silences_replies_alone() -> None:
+    assert claimed(outbound(State.QUEUED), active=False).state is State.CANCELLED
+    for kind in ("notice", "human_reply"):
+        assert claimed(outbound(State.QUEUED, kind), active=False).verdict is Verdict.SEND
+
+
+def test_order_is_kept() -> None:
+    answer = claimed(outbound(State.QUEUED), earlier=True)
+    assert answer.verdict is Verdict.BUSY and answer.retry_after > 0
+
+
+states = st.sampled_from(State)
+
+
+@given(states, states, st.integers(0, 3))
+def test_reports_only_move_forward(state: State, reported: State, attempt: int) -> None:
+    following = report(outbound(state), reported, attempt)
+    assert following in (None, reported)
+    if state in _ORDER and following in _ORDER:
+        assert _ORDER.index(following) > _ORDER.index(state)
+    if state in (State.READ, State.CANCELLED):
+        assert following is None
+    if following is State.QUEUED:
+        assert attempt == 1 and state in (State.SENDING, State.DELIVERY_UNKNOWN)
+
+
+def test_what_the_provider_says_settles_what_is_unknown() -> None:
+    for said in (State.SENT, State.DELIVERED, State.READ, State.FAILED):
+        assert report(outbound(State.DELIVERY_UNKNOWN), said, 0) is said
+    assert report(outbound(State.FAILED), State.DELIVERED, 0) is State.DELIVERED
+    assert report(outbound(State.FAILED), State.SENT, 0) is None
+    assert report(outbound(State.SENT), State.FAILED, 0) is State.FAILED
+
+
+def test_an_old_attempt_knows_nothing_of_the_present_one() -> None:
+    present = outbound(State.SENDING, attempt=2)
+    for said in (State.QUEUED, State.DELIVERY_UNKNOWN, State.FAILED):
+        assert report(present, said, 1) is None
+        assert report(present, said, 2) is said
+    # That it was sent is true, whoever says it.
+    assert report(present, State.SENT, 1) is State.SENT

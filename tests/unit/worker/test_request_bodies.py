@@ -1,0 +1,28 @@
+from __future__ import annotations
+
+from metachat.channel.v1.channel_pb2 import OutboundMessage
+from metachat.escalation.v1.conversation_pb2 import Contact
+
+from services.worker.channels import messenger, whatsapp
+
+
+def message(**contact: str) -> OutboundMessage:
+    return OutboundMessage(outbound_id="o1", contact=Contact(**contact), reply_to="mid.0")
+
+
+def test_messenger() -> None:
+    assert messenger.request_body(message(address="42"), "Hi", first=True) == {
+        "recipient": {"id": "42"},
+        "messaging_type": "RESPONSE",
+        "message": {"text": "Hi", "metadata": "o1"},
+        "reply_to": {"mid": "mid.0"},
+    }
+    assert "reply_to" not in messenger.request_body(message(address="42"), "Hi", first=False)
+
+
+def test_whatsapp_prefers_the_address() -> None:
+    body = whatsapp.request_body(message(address="49151", user_id="US.1"), "Hi", first=False)
+    assert body["to"] == "49151"
+    assert "recipient" not in body
+    assert "context" not in body
+    assert body["biz_opaque_callback_data"] == "o1"
