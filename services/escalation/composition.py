@@ -15,6 +15,7 @@ from metachat.escalation.v1 import (
     insight_pb2_grpc,
     knowledge_pb2_grpc,
     privacy_pb2_grpc,
+    queue_pb2_grpc,
     tenant_pb2_grpc,
     user_pb2_grpc,
     webhook_pb2_grpc,
@@ -206,6 +207,10 @@ async def open_service(settings: Settings, *, clock: Clock | None = None) -> Asy
                 Registration(
                     WebhookServicer(WebhookDesk(database, directory, box, poster, clock)),
                     webhook_pb2_grpc.add_WebhookServiceServicer_to_server,
+                ),
+                Registration(
+                    queue_pb2_grpc.QueueServiceServicer(),  # type: ignore[abstract] # planned, see above
+                    queue_pb2_grpc.add_QueueServiceServicer_to_server,
                 ),
             ),
         )

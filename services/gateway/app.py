@@ -14,6 +14,7 @@ from metachat.escalation.v1 import (
     insight_pb2,
     knowledge_pb2,
     privacy_pb2,
+    queue_pb2,
     tenant_pb2,
     user_pb2,
     webhook_pb2,
@@ -44,6 +45,7 @@ ESCALATION: tuple[ServiceDescriptor, ...] = (
     user_pb2.DESCRIPTOR.services_by_name["UserService"],
     privacy_pb2.DESCRIPTOR.services_by_name["PrivacyService"],
     webhook_pb2.DESCRIPTOR.services_by_name["WebhookService"],
+    queue_pb2.DESCRIPTOR.services_by_name["QueueService"],
 )
 SERVICES = (CHAT, CONFIDENCE, *ESCALATION)
 

@@ -138,10 +138,12 @@ class WebhookSender:
             )
             if free <= 0:
                 continue
+            # A try that ends while the rows are read still shows as due in them.
+            before = frozenset(self._sending)
             rows = await self._database.read(
                 partial(store.due, tenant_id=key[0], webhook_id=key[1], now=now, limit=free + busy)
             )
-            for row in [row for row in rows if (*key, row["event_id"]) not in self._sending][:free]:
+            for row in [row for row in rows if (*key, row["event_id"]) not in before][:free]:
                 sending = (*key, row["event_id"])
                 task = asyncio.create_task(self._send(row), name=f"webhook {key[1]}")
                 self._sending[sending] = task

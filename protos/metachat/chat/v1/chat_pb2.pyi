@@ -8,6 +8,7 @@ from google.protobuf import message as _message
 from metachat.escalation.v1 import conversation_pb2 as _conversation_pb2
 from metachat.escalation.v1 import policy_pb2 as _policy_pb2
 from metachat.escalation.v1 import settings_pb2 as _settings_pb2
+from metachat.escalation.v1 import tenant_pb2 as _tenant_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -247,3 +248,91 @@ class PreviewResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___PreviewResponse: _TypeAlias = PreviewResponse  # noqa: Y015
+
+@_typing.final
+class TestChannelRequest(_message.Message):
+    """A channel to try. Next free number: 3."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TENANT_ID_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    tenant_id: _builtins.str
+    """The tenant."""
+    kind: _tenant_pb2.Channel.Kind.ValueType
+    """Which channel."""
+    def __init__(
+        self,
+        *,
+        tenant_id: _builtins.str = ...,
+        kind: _tenant_pb2.Channel.Kind.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["kind", b"kind", "tenant_id", b"tenant_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TestChannelRequest: _TypeAlias = TestChannelRequest  # noqa: Y015
+
+@_typing.final
+class TestResponderRequest(_message.Message):
+    """A responder to try. Next free number: 3."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TENANT_ID_FIELD_NUMBER: _builtins.int
+    SETTINGS_FIELD_NUMBER: _builtins.int
+    tenant_id: _builtins.str
+    """The tenant."""
+    @_builtins.property
+    def settings(self) -> _settings_pb2.TenantSettings:
+        """Settings merged over the saved ones; a stored key is used where none is given and the base URL's host is unchanged."""
+
+    def __init__(
+        self,
+        *,
+        tenant_id: _builtins.str = ...,
+        settings: _settings_pb2.TenantSettings | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["settings", b"settings"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["settings", b"settings", "tenant_id", b"tenant_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TestResponderRequest: _TypeAlias = TestResponderRequest  # noqa: Y015
+
+@_typing.final
+class ConnectionTest(_message.Message):
+    """What a try came to. Next free number: 5."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OK_FIELD_NUMBER: _builtins.int
+    DETAIL_FIELD_NUMBER: _builtins.int
+    CODE_FIELD_NUMBER: _builtins.int
+    MILLISECONDS_FIELD_NUMBER: _builtins.int
+    ok: _builtins.bool
+    """Whether the far side answered as it should."""
+    detail: _builtins.str
+    """What it said, for people: an account's name, a model's answer, or what is wrong and what to do."""
+    code: _builtins.str
+    """Why not, as a code ("unauthorized", "unreachable", "refused_address", "rate_limited", "bad_answer"); empty when ok."""
+    milliseconds: _builtins.float
+    """How long it took."""
+    def __init__(
+        self,
+        *,
+        ok: _builtins.bool = ...,
+        detail: _builtins.str = ...,
+        code: _builtins.str = ...,
+        milliseconds: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "detail", b"detail", "milliseconds", b"milliseconds", "ok", b"ok"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ConnectionTest: _TypeAlias = ConnectionTest  # noqa: Y015

@@ -45,6 +45,16 @@ class ChatServiceStub(object):
                 request_serializer=metachat_dot_chat_dot_v1_dot_chat__pb2.PreviewRequest.SerializeToString,
                 response_deserializer=metachat_dot_chat_dot_v1_dot_chat__pb2.PreviewResponse.FromString,
                 _registered_method=True)
+        self.TestChannel = channel.unary_unary(
+                '/metachat.chat.v1.ChatService/TestChannel',
+                request_serializer=metachat_dot_chat_dot_v1_dot_chat__pb2.TestChannelRequest.SerializeToString,
+                response_deserializer=metachat_dot_chat_dot_v1_dot_chat__pb2.ConnectionTest.FromString,
+                _registered_method=True)
+        self.TestResponder = channel.unary_unary(
+                '/metachat.chat.v1.ChatService/TestResponder',
+                request_serializer=metachat_dot_chat_dot_v1_dot_chat__pb2.TestResponderRequest.SerializeToString,
+                response_deserializer=metachat_dot_chat_dot_v1_dot_chat__pb2.ConnectionTest.FromString,
+                _registered_method=True)
 
 
 class ChatServiceServicer(object):
@@ -65,6 +75,21 @@ class ChatServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def TestChannel(self, request, context):
+        """Asks the provider of a channel who its account is, with the token that is stored; sends nothing to anybody.
+        A provider that refuses is an answer (`ok` false), not an error.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def TestResponder(self, request, context):
+        """Asks the tenant's responder one short question under the settings given. A responder that fails is an answer.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ChatServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -77,6 +102,16 @@ def add_ChatServiceServicer_to_server(servicer, server):
                     servicer.Preview,
                     request_deserializer=metachat_dot_chat_dot_v1_dot_chat__pb2.PreviewRequest.FromString,
                     response_serializer=metachat_dot_chat_dot_v1_dot_chat__pb2.PreviewResponse.SerializeToString,
+            ),
+            'TestChannel': grpc.unary_unary_rpc_method_handler(
+                    servicer.TestChannel,
+                    request_deserializer=metachat_dot_chat_dot_v1_dot_chat__pb2.TestChannelRequest.FromString,
+                    response_serializer=metachat_dot_chat_dot_v1_dot_chat__pb2.ConnectionTest.SerializeToString,
+            ),
+            'TestResponder': grpc.unary_unary_rpc_method_handler(
+                    servicer.TestResponder,
+                    request_deserializer=metachat_dot_chat_dot_v1_dot_chat__pb2.TestResponderRequest.FromString,
+                    response_serializer=metachat_dot_chat_dot_v1_dot_chat__pb2.ConnectionTest.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -134,6 +169,60 @@ class ChatService(object):
             '/metachat.chat.v1.ChatService/Preview',
             metachat_dot_chat_dot_v1_dot_chat__pb2.PreviewRequest.SerializeToString,
             metachat_dot_chat_dot_v1_dot_chat__pb2.PreviewResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def TestChannel(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/metachat.chat.v1.ChatService/TestChannel',
+            metachat_dot_chat_dot_v1_dot_chat__pb2.TestChannelRequest.SerializeToString,
+            metachat_dot_chat_dot_v1_dot_chat__pb2.ConnectionTest.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def TestResponder(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/metachat.chat.v1.ChatService/TestResponder',
+            metachat_dot_chat_dot_v1_dot_chat__pb2.TestResponderRequest.SerializeToString,
+            metachat_dot_chat_dot_v1_dot_chat__pb2.ConnectionTest.FromString,
             options,
             channel_credentials,
             insecure,

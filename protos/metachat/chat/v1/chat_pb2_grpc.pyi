@@ -37,6 +37,12 @@ class ChatServiceStub:
     """Runs one turn and returns what the customer gets. ALREADY_EXISTS where the messageId stands for another text."""
     Preview: _grpc.UnaryUnaryMultiCallable[_chat_pb2.PreviewRequest, _chat_pb2.PreviewResponse]
     """Drafts, scores and decides under the settings given; records nothing."""
+    TestChannel: _grpc.UnaryUnaryMultiCallable[_chat_pb2.TestChannelRequest, _chat_pb2.ConnectionTest]
+    """Asks the provider of a channel who its account is, with the token that is stored; sends nothing to anybody.
+    A provider that refuses is an answer (`ok` false), not an error.
+    """
+    TestResponder: _grpc.UnaryUnaryMultiCallable[_chat_pb2.TestResponderRequest, _chat_pb2.ConnectionTest]
+    """Asks the tenant's responder one short question under the settings given. A responder that fails is an answer."""
 
 @_typing.type_check_only
 class ChatServiceAsyncStub(ChatServiceStub):
@@ -47,6 +53,12 @@ class ChatServiceAsyncStub(ChatServiceStub):
     """Runs one turn and returns what the customer gets. ALREADY_EXISTS where the messageId stands for another text."""
     Preview: _aio.UnaryUnaryMultiCallable[_chat_pb2.PreviewRequest, _chat_pb2.PreviewResponse]  # type: ignore[assignment]
     """Drafts, scores and decides under the settings given; records nothing."""
+    TestChannel: _aio.UnaryUnaryMultiCallable[_chat_pb2.TestChannelRequest, _chat_pb2.ConnectionTest]  # type: ignore[assignment]
+    """Asks the provider of a channel who its account is, with the token that is stored; sends nothing to anybody.
+    A provider that refuses is an answer (`ok` false), not an error.
+    """
+    TestResponder: _aio.UnaryUnaryMultiCallable[_chat_pb2.TestResponderRequest, _chat_pb2.ConnectionTest]  # type: ignore[assignment]
+    """Asks the tenant's responder one short question under the settings given. A responder that fails is an answer."""
 
 class ChatServiceServicer(metaclass=_abc_1.ABCMeta):
     """Chat, served by the gateway over HTTP and gRPC alike."""
@@ -66,5 +78,23 @@ class ChatServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_chat_pb2.PreviewResponse, _abc.Awaitable[_chat_pb2.PreviewResponse]]:
         """Drafts, scores and decides under the settings given; records nothing."""
+
+    @_abc_1.abstractmethod
+    def TestChannel(
+        self,
+        request: _chat_pb2.TestChannelRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_chat_pb2.ConnectionTest, _abc.Awaitable[_chat_pb2.ConnectionTest]]:
+        """Asks the provider of a channel who its account is, with the token that is stored; sends nothing to anybody.
+        A provider that refuses is an answer (`ok` false), not an error.
+        """
+
+    @_abc_1.abstractmethod
+    def TestResponder(
+        self,
+        request: _chat_pb2.TestResponderRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_chat_pb2.ConnectionTest, _abc.Awaitable[_chat_pb2.ConnectionTest]]:
+        """Asks the tenant's responder one short question under the settings given. A responder that fails is an answer."""
 
 def add_ChatServiceServicer_to_server(servicer: ChatServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

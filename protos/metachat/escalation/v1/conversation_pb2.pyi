@@ -1269,3 +1269,369 @@ class ConversationUpdate(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType_update) -> _WhichOneofReturnType_update | None: ...
 
 Global___ConversationUpdate: _TypeAlias = ConversationUpdate  # noqa: Y015
+
+@_typing.final
+class RenewTurnRequest(_message.Message):
+    """A turn to keep. Next free number: 5."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TENANT_ID_FIELD_NUMBER: _builtins.int
+    TURN_ID_FIELD_NUMBER: _builtins.int
+    FENCE_FIELD_NUMBER: _builtins.int
+    LEASE_FIELD_NUMBER: _builtins.int
+    tenant_id: _builtins.str
+    """The tenant."""
+    turn_id: _builtins.str
+    """The turn."""
+    fence: _builtins.int
+    """The attempt's number from BeginTurn."""
+    @_builtins.property
+    def lease(self) -> _duration_pb2.Duration:
+        """How long from now. Default: as BeginTurn gives."""
+
+    def __init__(
+        self,
+        *,
+        tenant_id: _builtins.str = ...,
+        turn_id: _builtins.str = ...,
+        fence: _builtins.int = ...,
+        lease: _duration_pb2.Duration | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["lease", b"lease"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["fence", b"fence", "lease", b"lease", "tenant_id", b"tenant_id", "turn_id", b"turn_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RenewTurnRequest: _TypeAlias = RenewTurnRequest  # noqa: Y015
+
+@_typing.final
+class RenewTurnResponse(_message.Message):
+    """A kept turn. Next free number: 2."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LEASE_EXPIRES_AT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def lease_expires_at(self) -> _timestamp_pb2.Timestamp:
+        """When the lease ends now."""
+
+    def __init__(
+        self,
+        *,
+        lease_expires_at: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["lease_expires_at", b"lease_expires_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["lease_expires_at", b"lease_expires_at"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RenewTurnResponse: _TypeAlias = RenewTurnResponse  # noqa: Y015
+
+@_typing.final
+class ReleaseTurnRequest(_message.Message):
+    """A turn to give back. Next free number: 4."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TENANT_ID_FIELD_NUMBER: _builtins.int
+    TURN_ID_FIELD_NUMBER: _builtins.int
+    FENCE_FIELD_NUMBER: _builtins.int
+    tenant_id: _builtins.str
+    """The tenant."""
+    turn_id: _builtins.str
+    """The turn."""
+    fence: _builtins.int
+    """The attempt's number from BeginTurn."""
+    def __init__(
+        self,
+        *,
+        tenant_id: _builtins.str = ...,
+        turn_id: _builtins.str = ...,
+        fence: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["fence", b"fence", "tenant_id", b"tenant_id", "turn_id", b"turn_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReleaseTurnRequest: _TypeAlias = ReleaseTurnRequest  # noqa: Y015
+
+@_typing.final
+class ReleaseTurnResponse(_message.Message):
+    """A turn given back. Next free number: 2."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RELEASED_FIELD_NUMBER: _builtins.int
+    released: _builtins.bool
+    """False: another attempt has it, or it is complete; nothing was changed."""
+    def __init__(
+        self,
+        *,
+        released: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["released", b"released"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReleaseTurnResponse: _TypeAlias = ReleaseTurnResponse  # noqa: Y015
+
+@_typing.final
+class OutboundDelivery(_message.Message):
+    """One outbound message on its way to a customer. Next free number: 14."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    class _State:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _StateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[OutboundDelivery._State.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        STATE_UNSPECIFIED: OutboundDelivery._State.ValueType  # 0
+        """Never sent."""
+        QUEUED: OutboundDelivery._State.ValueType  # 1
+        """It waits to be sent."""
+        SENDING: OutboundDelivery._State.ValueType  # 2
+        """An attempt is under way."""
+        SENT: OutboundDelivery._State.ValueType  # 3
+        """The provider accepted it."""
+        DELIVERED: OutboundDelivery._State.ValueType  # 4
+        """It reached the device."""
+        READ: OutboundDelivery._State.ValueType  # 5
+        """It was read."""
+        FAILED: OutboundDelivery._State.ValueType  # 6
+        """It was refused for good."""
+        DELIVERY_UNKNOWN: OutboundDelivery._State.ValueType  # 7
+        """Nobody knows whether the provider accepted it."""
+        CANCELLED: OutboundDelivery._State.ValueType  # 8
+        """It was not to be sent any more."""
+
+    class State(_State, metaclass=_StateEnumTypeWrapper):
+        """Where it stands."""
+
+    STATE_UNSPECIFIED: OutboundDelivery.State.ValueType  # 0
+    """Never sent."""
+    QUEUED: OutboundDelivery.State.ValueType  # 1
+    """It waits to be sent."""
+    SENDING: OutboundDelivery.State.ValueType  # 2
+    """An attempt is under way."""
+    SENT: OutboundDelivery.State.ValueType  # 3
+    """The provider accepted it."""
+    DELIVERED: OutboundDelivery.State.ValueType  # 4
+    """It reached the device."""
+    READ: OutboundDelivery.State.ValueType  # 5
+    """It was read."""
+    FAILED: OutboundDelivery.State.ValueType  # 6
+    """It was refused for good."""
+    DELIVERY_UNKNOWN: OutboundDelivery.State.ValueType  # 7
+    """Nobody knows whether the provider accepted it."""
+    CANCELLED: OutboundDelivery.State.ValueType  # 8
+    """It was not to be sent any more."""
+
+    OUTBOUND_ID_FIELD_NUMBER: _builtins.int
+    TENANT_ID_FIELD_NUMBER: _builtins.int
+    CHANNEL_FIELD_NUMBER: _builtins.int
+    CONVERSATION_ID_FIELD_NUMBER: _builtins.int
+    MESSAGE_ID_FIELD_NUMBER: _builtins.int
+    TEXT_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    ATTEMPTS_FIELD_NUMBER: _builtins.int
+    PROVIDER_MESSAGE_ID_FIELD_NUMBER: _builtins.int
+    ERROR_CODE_FIELD_NUMBER: _builtins.int
+    ERROR_DETAIL_FIELD_NUMBER: _builtins.int
+    CREATED_AT_FIELD_NUMBER: _builtins.int
+    UPDATED_AT_FIELD_NUMBER: _builtins.int
+    outbound_id: _builtins.str
+    """The outbox row."""
+    tenant_id: _builtins.str
+    """The tenant."""
+    channel: _tenant_pb2.Channel.Kind.ValueType
+    """The channel."""
+    conversation_id: _builtins.str
+    """The conversation."""
+    message_id: _builtins.str
+    """The message, by our own id; empty for a notice."""
+    text: _builtins.str
+    """What is sent."""
+    state: Global___OutboundDelivery.State.ValueType
+    """Where it stands."""
+    attempts: _builtins.int
+    """Attempts so far."""
+    provider_message_id: _builtins.str
+    """The provider's message id."""
+    error_code: _builtins.str
+    """The provider's error code."""
+    error_detail: _builtins.str
+    """The error in words."""
+    @_builtins.property
+    def created_at(self) -> _timestamp_pb2.Timestamp:
+        """When it was written."""
+
+    @_builtins.property
+    def updated_at(self) -> _timestamp_pb2.Timestamp:
+        """When its state last changed."""
+
+    def __init__(
+        self,
+        *,
+        outbound_id: _builtins.str = ...,
+        tenant_id: _builtins.str = ...,
+        channel: _tenant_pb2.Channel.Kind.ValueType = ...,
+        conversation_id: _builtins.str = ...,
+        message_id: _builtins.str = ...,
+        text: _builtins.str = ...,
+        state: Global___OutboundDelivery.State.ValueType = ...,
+        attempts: _builtins.int = ...,
+        provider_message_id: _builtins.str = ...,
+        error_code: _builtins.str = ...,
+        error_detail: _builtins.str = ...,
+        created_at: _timestamp_pb2.Timestamp | None = ...,
+        updated_at: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "updated_at", b"updated_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "channel", b"channel", "conversation_id", b"conversation_id", "created_at", b"created_at", "error_code", b"error_code", "error_detail", b"error_detail", "message_id", b"message_id", "outbound_id", b"outbound_id", "provider_message_id", b"provider_message_id", "state", b"state", "tenant_id", b"tenant_id", "text", b"text", "updated_at", b"updated_at"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___OutboundDelivery: _TypeAlias = OutboundDelivery  # noqa: Y015
+
+@_typing.final
+class ListDeliveriesRequest(_message.Message):
+    """Asks for outbound messages. Next free number: 7."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TENANT_ID_FIELD_NUMBER: _builtins.int
+    STATES_FIELD_NUMBER: _builtins.int
+    CONVERSATION_ID_FIELD_NUMBER: _builtins.int
+    CHANNEL_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    tenant_id: _builtins.str
+    """The tenant."""
+    conversation_id: _builtins.str
+    """Only of this conversation."""
+    channel: _tenant_pb2.Channel.Kind.ValueType
+    """Only of this channel."""
+    page_size: _builtins.int
+    """At most so many, 50 by default."""
+    page_token: _builtins.str
+    """From the last answer."""
+    @_builtins.property
+    def states(self) -> _containers.RepeatedScalarFieldContainer[Global___OutboundDelivery.State.ValueType]:
+        """Only in one of these states; empty: all."""
+
+    def __init__(
+        self,
+        *,
+        tenant_id: _builtins.str = ...,
+        states: _abc.Iterable[Global___OutboundDelivery.State.ValueType] | None = ...,
+        conversation_id: _builtins.str = ...,
+        channel: _tenant_pb2.Channel.Kind.ValueType = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["channel", b"channel", "conversation_id", b"conversation_id", "page_size", b"page_size", "page_token", b"page_token", "states", b"states", "tenant_id", b"tenant_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListDeliveriesRequest: _TypeAlias = ListDeliveriesRequest  # noqa: Y015
+
+@_typing.final
+class ListDeliveriesResponse(_message.Message):
+    """Some outbound messages. Next free number: 3."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DELIVERIES_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Empty on the last page."""
+    @_builtins.property
+    def deliveries(self) -> _containers.RepeatedCompositeFieldContainer[Global___OutboundDelivery]:
+        """The newest first."""
+
+    def __init__(
+        self,
+        *,
+        deliveries: _abc.Iterable[Global___OutboundDelivery] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["deliveries", b"deliveries", "next_page_token", b"next_page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListDeliveriesResponse: _TypeAlias = ListDeliveriesResponse  # noqa: Y015
+
+@_typing.final
+class SettleDeliveryRequest(_message.Message):
+    """What a person found out. Next free number: 5."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    class _Finding:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _FindingEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[SettleDeliveryRequest._Finding.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        FINDING_UNSPECIFIED: SettleDeliveryRequest._Finding.ValueType  # 0
+        """Never valid."""
+        ARRIVED: SettleDeliveryRequest._Finding.ValueType  # 1
+        """The customer has it."""
+        NOT_ARRIVED: SettleDeliveryRequest._Finding.ValueType  # 2
+        """The customer does not have it and it is not sent again."""
+        SEND_AGAIN: SettleDeliveryRequest._Finding.ValueType  # 3
+        """The customer does not have it: send it again."""
+
+    class Finding(_Finding, metaclass=_FindingEnumTypeWrapper):
+        """What to make of it."""
+
+    FINDING_UNSPECIFIED: SettleDeliveryRequest.Finding.ValueType  # 0
+    """Never valid."""
+    ARRIVED: SettleDeliveryRequest.Finding.ValueType  # 1
+    """The customer has it."""
+    NOT_ARRIVED: SettleDeliveryRequest.Finding.ValueType  # 2
+    """The customer does not have it and it is not sent again."""
+    SEND_AGAIN: SettleDeliveryRequest.Finding.ValueType  # 3
+    """The customer does not have it: send it again."""
+
+    TENANT_ID_FIELD_NUMBER: _builtins.int
+    OUTBOUND_ID_FIELD_NUMBER: _builtins.int
+    FINDING_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    tenant_id: _builtins.str
+    """The tenant."""
+    outbound_id: _builtins.str
+    """The outbox row."""
+    finding: Global___SettleDeliveryRequest.Finding.ValueType
+    """What was found."""
+    request_id: _builtins.str
+    """Idempotency key: repeating it changes nothing more."""
+    def __init__(
+        self,
+        *,
+        tenant_id: _builtins.str = ...,
+        outbound_id: _builtins.str = ...,
+        finding: Global___SettleDeliveryRequest.Finding.ValueType = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["finding", b"finding", "outbound_id", b"outbound_id", "request_id", b"request_id", "tenant_id", b"tenant_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SettleDeliveryRequest: _TypeAlias = SettleDeliveryRequest  # noqa: Y015

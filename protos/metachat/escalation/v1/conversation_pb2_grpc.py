@@ -40,6 +40,16 @@ class ConversationServiceStub(object):
                 request_serializer=metachat_dot_escalation_dot_v1_dot_conversation__pb2.BeginTurnRequest.SerializeToString,
                 response_deserializer=metachat_dot_escalation_dot_v1_dot_conversation__pb2.BeginTurnResponse.FromString,
                 _registered_method=True)
+        self.RenewTurn = channel.unary_unary(
+                '/metachat.escalation.v1.ConversationService/RenewTurn',
+                request_serializer=metachat_dot_escalation_dot_v1_dot_conversation__pb2.RenewTurnRequest.SerializeToString,
+                response_deserializer=metachat_dot_escalation_dot_v1_dot_conversation__pb2.RenewTurnResponse.FromString,
+                _registered_method=True)
+        self.ReleaseTurn = channel.unary_unary(
+                '/metachat.escalation.v1.ConversationService/ReleaseTurn',
+                request_serializer=metachat_dot_escalation_dot_v1_dot_conversation__pb2.ReleaseTurnRequest.SerializeToString,
+                response_deserializer=metachat_dot_escalation_dot_v1_dot_conversation__pb2.ReleaseTurnResponse.FromString,
+                _registered_method=True)
         self.CompleteTurn = channel.unary_unary(
                 '/metachat.escalation.v1.ConversationService/CompleteTurn',
                 request_serializer=metachat_dot_escalation_dot_v1_dot_conversation__pb2.CompleteTurnRequest.SerializeToString,
@@ -59,6 +69,16 @@ class ConversationServiceStub(object):
                 '/metachat.escalation.v1.ConversationService/ReportDelivery',
                 request_serializer=metachat_dot_escalation_dot_v1_dot_conversation__pb2.ReportDeliveryRequest.SerializeToString,
                 response_deserializer=metachat_dot_escalation_dot_v1_dot_conversation__pb2.ReportDeliveryResponse.FromString,
+                _registered_method=True)
+        self.ListDeliveries = channel.unary_unary(
+                '/metachat.escalation.v1.ConversationService/ListDeliveries',
+                request_serializer=metachat_dot_escalation_dot_v1_dot_conversation__pb2.ListDeliveriesRequest.SerializeToString,
+                response_deserializer=metachat_dot_escalation_dot_v1_dot_conversation__pb2.ListDeliveriesResponse.FromString,
+                _registered_method=True)
+        self.SettleDelivery = channel.unary_unary(
+                '/metachat.escalation.v1.ConversationService/SettleDelivery',
+                request_serializer=metachat_dot_escalation_dot_v1_dot_conversation__pb2.SettleDeliveryRequest.SerializeToString,
+                response_deserializer=metachat_dot_escalation_dot_v1_dot_conversation__pb2.OutboundDelivery.FromString,
                 _registered_method=True)
         self.RecordHumanReply = channel.unary_unary(
                 '/metachat.escalation.v1.ConversationService/RecordHumanReply',
@@ -99,6 +119,20 @@ class ConversationServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RenewTurn(self, request, context):
+        """Keeps a turn that is still being drafted: its lease runs anew. ABORTED where another attempt has it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReleaseTurn(self, request, context):
+        """Gives a turn back that this attempt will not complete, so that the next one need not wait for its lease to end.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def CompleteTurn(self, request, context):
         """Scores the draft, decides, and records the outcome with its events and its outbound message in one transaction.
         ABORTED where another worker has taken the turn over (stale fence).
@@ -123,6 +157,21 @@ class ConversationServiceServicer(object):
 
     def ReportDelivery(self, request, context):
         """Records what became of an attempt, or what the provider says of it later. States only move forward.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListDeliveries(self, request, context):
+        """Lists outbound messages and what became of them, the newest first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SettleDelivery(self, request, context):
+        """Settles a message whose delivery is unknown: a person has looked whether it arrived. FAILED_PRECONDITION where its delivery is
+        known.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -171,6 +220,16 @@ def add_ConversationServiceServicer_to_server(servicer, server):
                     request_deserializer=metachat_dot_escalation_dot_v1_dot_conversation__pb2.BeginTurnRequest.FromString,
                     response_serializer=metachat_dot_escalation_dot_v1_dot_conversation__pb2.BeginTurnResponse.SerializeToString,
             ),
+            'RenewTurn': grpc.unary_unary_rpc_method_handler(
+                    servicer.RenewTurn,
+                    request_deserializer=metachat_dot_escalation_dot_v1_dot_conversation__pb2.RenewTurnRequest.FromString,
+                    response_serializer=metachat_dot_escalation_dot_v1_dot_conversation__pb2.RenewTurnResponse.SerializeToString,
+            ),
+            'ReleaseTurn': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReleaseTurn,
+                    request_deserializer=metachat_dot_escalation_dot_v1_dot_conversation__pb2.ReleaseTurnRequest.FromString,
+                    response_serializer=metachat_dot_escalation_dot_v1_dot_conversation__pb2.ReleaseTurnResponse.SerializeToString,
+            ),
             'CompleteTurn': grpc.unary_unary_rpc_method_handler(
                     servicer.CompleteTurn,
                     request_deserializer=metachat_dot_escalation_dot_v1_dot_conversation__pb2.CompleteTurnRequest.FromString,
@@ -190,6 +249,16 @@ def add_ConversationServiceServicer_to_server(servicer, server):
                     servicer.ReportDelivery,
                     request_deserializer=metachat_dot_escalation_dot_v1_dot_conversation__pb2.ReportDeliveryRequest.FromString,
                     response_serializer=metachat_dot_escalation_dot_v1_dot_conversation__pb2.ReportDeliveryResponse.SerializeToString,
+            ),
+            'ListDeliveries': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListDeliveries,
+                    request_deserializer=metachat_dot_escalation_dot_v1_dot_conversation__pb2.ListDeliveriesRequest.FromString,
+                    response_serializer=metachat_dot_escalation_dot_v1_dot_conversation__pb2.ListDeliveriesResponse.SerializeToString,
+            ),
+            'SettleDelivery': grpc.unary_unary_rpc_method_handler(
+                    servicer.SettleDelivery,
+                    request_deserializer=metachat_dot_escalation_dot_v1_dot_conversation__pb2.SettleDeliveryRequest.FromString,
+                    response_serializer=metachat_dot_escalation_dot_v1_dot_conversation__pb2.OutboundDelivery.SerializeToString,
             ),
             'RecordHumanReply': grpc.unary_unary_rpc_method_handler(
                     servicer.RecordHumanReply,
@@ -245,6 +314,60 @@ class ConversationService(object):
             '/metachat.escalation.v1.ConversationService/BeginTurn',
             metachat_dot_escalation_dot_v1_dot_conversation__pb2.BeginTurnRequest.SerializeToString,
             metachat_dot_escalation_dot_v1_dot_conversation__pb2.BeginTurnResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RenewTurn(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/metachat.escalation.v1.ConversationService/RenewTurn',
+            metachat_dot_escalation_dot_v1_dot_conversation__pb2.RenewTurnRequest.SerializeToString,
+            metachat_dot_escalation_dot_v1_dot_conversation__pb2.RenewTurnResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReleaseTurn(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/metachat.escalation.v1.ConversationService/ReleaseTurn',
+            metachat_dot_escalation_dot_v1_dot_conversation__pb2.ReleaseTurnRequest.SerializeToString,
+            metachat_dot_escalation_dot_v1_dot_conversation__pb2.ReleaseTurnResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -353,6 +476,60 @@ class ConversationService(object):
             '/metachat.escalation.v1.ConversationService/ReportDelivery',
             metachat_dot_escalation_dot_v1_dot_conversation__pb2.ReportDeliveryRequest.SerializeToString,
             metachat_dot_escalation_dot_v1_dot_conversation__pb2.ReportDeliveryResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListDeliveries(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/metachat.escalation.v1.ConversationService/ListDeliveries',
+            metachat_dot_escalation_dot_v1_dot_conversation__pb2.ListDeliveriesRequest.SerializeToString,
+            metachat_dot_escalation_dot_v1_dot_conversation__pb2.ListDeliveriesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SettleDelivery(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/metachat.escalation.v1.ConversationService/SettleDelivery',
+            metachat_dot_escalation_dot_v1_dot_conversation__pb2.SettleDeliveryRequest.SerializeToString,
+            metachat_dot_escalation_dot_v1_dot_conversation__pb2.OutboundDelivery.FromString,
             options,
             channel_credentials,
             insecure,

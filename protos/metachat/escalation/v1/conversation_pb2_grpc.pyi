@@ -37,6 +37,10 @@ class ConversationServiceStub:
     """Records an inbound message once and says what to do with it. ALREADY_EXISTS where the message id stands for another text or
     conversation; NOT_FOUND for an unknown conversation of this tenant.
     """
+    RenewTurn: _grpc.UnaryUnaryMultiCallable[_conversation_pb2.RenewTurnRequest, _conversation_pb2.RenewTurnResponse]
+    """Keeps a turn that is still being drafted: its lease runs anew. ABORTED where another attempt has it."""
+    ReleaseTurn: _grpc.UnaryUnaryMultiCallable[_conversation_pb2.ReleaseTurnRequest, _conversation_pb2.ReleaseTurnResponse]
+    """Gives a turn back that this attempt will not complete, so that the next one need not wait for its lease to end."""
     CompleteTurn: _grpc.UnaryUnaryMultiCallable[_conversation_pb2.CompleteTurnRequest, _conversation_pb2.TurnOutcome]
     """Scores the draft, decides, and records the outcome with its events and its outbound message in one transaction.
     ABORTED where another worker has taken the turn over (stale fence).
@@ -47,6 +51,12 @@ class ConversationServiceStub:
     """Takes one outbound message for sending: once, and only while nobody else holds the conversation."""
     ReportDelivery: _grpc.UnaryUnaryMultiCallable[_conversation_pb2.ReportDeliveryRequest, _conversation_pb2.ReportDeliveryResponse]
     """Records what became of an attempt, or what the provider says of it later. States only move forward."""
+    ListDeliveries: _grpc.UnaryUnaryMultiCallable[_conversation_pb2.ListDeliveriesRequest, _conversation_pb2.ListDeliveriesResponse]
+    """Lists outbound messages and what became of them, the newest first."""
+    SettleDelivery: _grpc.UnaryUnaryMultiCallable[_conversation_pb2.SettleDeliveryRequest, _conversation_pb2.OutboundDelivery]
+    """Settles a message whose delivery is unknown: a person has looked whether it arrived. FAILED_PRECONDITION where its delivery is
+    known.
+    """
     RecordHumanReply: _grpc.UnaryUnaryMultiCallable[_conversation_pb2.RecordHumanReplyRequest, _conversation_pb2.RecordHumanReplyResponse]
     """Records what a person answered from another tool (an echo); the assistant goes silent."""
     GetConversation: _grpc.UnaryUnaryMultiCallable[_conversation_pb2.GetConversationRequest, _conversation_pb2.Conversation]
@@ -67,6 +77,10 @@ class ConversationServiceAsyncStub(ConversationServiceStub):
     """Records an inbound message once and says what to do with it. ALREADY_EXISTS where the message id stands for another text or
     conversation; NOT_FOUND for an unknown conversation of this tenant.
     """
+    RenewTurn: _aio.UnaryUnaryMultiCallable[_conversation_pb2.RenewTurnRequest, _conversation_pb2.RenewTurnResponse]  # type: ignore[assignment]
+    """Keeps a turn that is still being drafted: its lease runs anew. ABORTED where another attempt has it."""
+    ReleaseTurn: _aio.UnaryUnaryMultiCallable[_conversation_pb2.ReleaseTurnRequest, _conversation_pb2.ReleaseTurnResponse]  # type: ignore[assignment]
+    """Gives a turn back that this attempt will not complete, so that the next one need not wait for its lease to end."""
     CompleteTurn: _aio.UnaryUnaryMultiCallable[_conversation_pb2.CompleteTurnRequest, _conversation_pb2.TurnOutcome]  # type: ignore[assignment]
     """Scores the draft, decides, and records the outcome with its events and its outbound message in one transaction.
     ABORTED where another worker has taken the turn over (stale fence).
@@ -77,6 +91,12 @@ class ConversationServiceAsyncStub(ConversationServiceStub):
     """Takes one outbound message for sending: once, and only while nobody else holds the conversation."""
     ReportDelivery: _aio.UnaryUnaryMultiCallable[_conversation_pb2.ReportDeliveryRequest, _conversation_pb2.ReportDeliveryResponse]  # type: ignore[assignment]
     """Records what became of an attempt, or what the provider says of it later. States only move forward."""
+    ListDeliveries: _aio.UnaryUnaryMultiCallable[_conversation_pb2.ListDeliveriesRequest, _conversation_pb2.ListDeliveriesResponse]  # type: ignore[assignment]
+    """Lists outbound messages and what became of them, the newest first."""
+    SettleDelivery: _aio.UnaryUnaryMultiCallable[_conversation_pb2.SettleDeliveryRequest, _conversation_pb2.OutboundDelivery]  # type: ignore[assignment]
+    """Settles a message whose delivery is unknown: a person has looked whether it arrived. FAILED_PRECONDITION where its delivery is
+    known.
+    """
     RecordHumanReply: _aio.UnaryUnaryMultiCallable[_conversation_pb2.RecordHumanReplyRequest, _conversation_pb2.RecordHumanReplyResponse]  # type: ignore[assignment]
     """Records what a person answered from another tool (an echo); the assistant goes silent."""
     GetConversation: _aio.UnaryUnaryMultiCallable[_conversation_pb2.GetConversationRequest, _conversation_pb2.Conversation]  # type: ignore[assignment]
@@ -100,6 +120,22 @@ class ConversationServiceServicer(metaclass=_abc_1.ABCMeta):
         """Records an inbound message once and says what to do with it. ALREADY_EXISTS where the message id stands for another text or
         conversation; NOT_FOUND for an unknown conversation of this tenant.
         """
+
+    @_abc_1.abstractmethod
+    def RenewTurn(
+        self,
+        request: _conversation_pb2.RenewTurnRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_conversation_pb2.RenewTurnResponse, _abc.Awaitable[_conversation_pb2.RenewTurnResponse]]:
+        """Keeps a turn that is still being drafted: its lease runs anew. ABORTED where another attempt has it."""
+
+    @_abc_1.abstractmethod
+    def ReleaseTurn(
+        self,
+        request: _conversation_pb2.ReleaseTurnRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_conversation_pb2.ReleaseTurnResponse, _abc.Awaitable[_conversation_pb2.ReleaseTurnResponse]]:
+        """Gives a turn back that this attempt will not complete, so that the next one need not wait for its lease to end."""
 
     @_abc_1.abstractmethod
     def CompleteTurn(
@@ -134,6 +170,24 @@ class ConversationServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_conversation_pb2.ReportDeliveryResponse, _abc.Awaitable[_conversation_pb2.ReportDeliveryResponse]]:
         """Records what became of an attempt, or what the provider says of it later. States only move forward."""
+
+    @_abc_1.abstractmethod
+    def ListDeliveries(
+        self,
+        request: _conversation_pb2.ListDeliveriesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_conversation_pb2.ListDeliveriesResponse, _abc.Awaitable[_conversation_pb2.ListDeliveriesResponse]]:
+        """Lists outbound messages and what became of them, the newest first."""
+
+    @_abc_1.abstractmethod
+    def SettleDelivery(
+        self,
+        request: _conversation_pb2.SettleDeliveryRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_conversation_pb2.OutboundDelivery, _abc.Awaitable[_conversation_pb2.OutboundDelivery]]:
+        """Settles a message whose delivery is unknown: a person has looked whether it arrived. FAILED_PRECONDITION where its delivery is
+        known.
+        """
 
     @_abc_1.abstractmethod
     def RecordHumanReply(
