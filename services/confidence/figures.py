@@ -29,20 +29,6 @@ def log_loss(outcomes: Sequence[Outcome]) -> float:
     return sum(outcome.weight * loss(outcome.probability, outcome.correct) for outcome in outcomes) / total
 
 
-def standard_error(ours: Sequence[Outcome], theirs: Sequence[Outcome]) -> float:
-    """Standard error of the difference of two log losses over the same outcomes; 0 under two of them."""
-    total = sum(outcome.weight for outcome in ours)
-    if len(ours) < 2 or not total:
-        return 0.0
-    gaps = [
-        (one.weight, loss(one.probability, one.correct) - loss(other.probability, other.correct))
-        for one, other in zip(ours, theirs, strict=True)
-    ]
-    mean = sum(weight * gap for weight, gap in gaps) / total
-    spread = sum((weight * (gap - mean)) ** 2 for weight, gap in gaps)
-    return math.sqrt(spread * len(gaps) / (len(gaps) - 1)) / total
-
-
 def ece(outcomes: Sequence[Outcome]) -> float:
     """Weighted mean distance of probability and share of right ones, over ten bins of equal width."""
     total = sum(outcome.weight for outcome in outcomes)

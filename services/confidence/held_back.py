@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from services.confidence.calibration import FEWEST, FOLDS, Calibration, Verdict, fitted, method_of
-from services.confidence.figures import Outcome, ece, log_loss, standard_error
+from services.confidence.figures import Outcome, ece, log_loss
 from services.confidence.fusion import COURTESY
 
 GlobalMap = Callable[[float, str], float]
@@ -26,10 +26,9 @@ class Fit:
 def fit(verdicts: Sequence[Verdict], global_map: GlobalMap, *, scorer_version: str = "") -> Fit:
     """The tenant's map unless it is worse than the global one on held-back verdicts, else the global one.
 
-    global_map(raw, pattern) is what a reply gets today. Ten folds, weighted log loss; worse is what exceeds
-    one standard error of the difference, because fifty verdicts cannot tell less apart and a tenant's own
-    rate is the better guess. Deterministic; the order of the verdicts decides the folds. Verdicts on
-    courtesies are left out: no calibration touches those.
+    global_map(raw, pattern) is what a reply gets today. Ten folds, weighted log loss; worse is worse, by
+    however little: no tenant is given a map that its own verdicts speak against. Deterministic; the order of
+    the verdicts decides the folds. Verdicts on courtesies are left out: no calibration touches those.
     """
     verdicts = [verdict for verdict in verdicts if verdict.pattern != COURTESY.pattern]
     stays = Calibration(verdicts=len(verdicts), scorer_version=scorer_version)
@@ -44,17 +43,15 @@ def fit(verdicts: Sequence[Verdict], global_map: GlobalMap, *, scorer_version: s
         "global_ece": round(ece(theirs), 6),
     }
     losses = f"log loss {figures['log_loss']:.4f} against {figures['global_log_loss']:.4f}"
-    worse = log_loss(ours) - log_loss(theirs)
-    if worse > standard_error(ours, theirs):
+    if figures["log_loss"] > figures["global_log_loss"]:
         note = (
             f"not adopted: worse than the global one on held-back verdicts ({losses}, "
             f"{_count(len(verdicts))})"
         )
         return Fit(stays, figures, note)
     made = fitted(verdicts, scorer_version=scorer_version)
-    standing = "better than" if worse < 0.0 else "within chance of"
     note = (
-        f"{made.method.name.lower()}: {standing} the global one on held-back verdicts ({losses}, "
+        f"{made.method.name.lower()}: no worse than the global one on held-back verdicts ({losses}, "
         f"{_count(len(verdicts))})"
     )
     return Fit(made, figures, note)

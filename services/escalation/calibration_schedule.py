@@ -37,6 +37,6 @@ def due(verdicts: int, new: int, last: LastFit | None, now: datetime) -> bool:
 
 def worse(figures: Mapping[str, float]) -> bool:
     """Whether a fit did worse than the global calibration on held-back verdicts, by however little: then it
-    is not adopted. The scorer lets pass what chance may explain; what is promised to tenants does not.
+    is not adopted. The scorer has the same rule; the promise does not rest on another process keeping it.
     """
     return figures.get("log_loss", 0.0) > figures.get("global_log_loss", 0.0)

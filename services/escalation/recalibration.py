@@ -2,7 +2,7 @@
 
 One process at a time does it, by a lease. Verdicts on the replies of another scorer than the one that answers
 now are left alone: raw scores of two scorers mean different things. What a fit comes to is recorded, adopted
-or not; one that is no better than the global calibration on held-back verdicts puts the global one in force.
+or not; one that is worse than the global calibration on held-back verdicts puts the global one in force.
 The tenant's record is told to be read again, so that every process sends the new calibration within a second.
 """
 

@@ -225,7 +225,7 @@ async def test_a_calibration_is_fitted_and_then_applied(
     assert calibration.scorer_version == loaded.version
     assert calibration.fitted_at.ToDatetime(UTC) == clock.now()
     assert calibration.figures["log_loss"] < calibration.figures["global_log_loss"]
-    assert "better than the global one" in calibration.note
+    assert "no worse than the global one" in calibration.note
     assert plain.score < 0.8 < answer.score < 0.95
     assert answer.raw_score == plain.raw_score
     assert answer.calibration.version == calibration.version

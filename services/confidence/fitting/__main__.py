@@ -52,7 +52,9 @@ def main() -> int:
     parser.add_argument(
         "--report", type=Path, default=Path("docs/scoring-report.md"), help="where the report goes"
     )
-    parser.add_argument("--date", default="", help="date written into the file (default: today)")
+    parser.add_argument(
+        "--date", default="", help="date of the models (default: today; as it stands where they are the same)"
+    )
     options = parser.parse_args()
     console = Console(stderr=True)
     try:
@@ -93,6 +95,8 @@ def main() -> int:
         _figures(judged, slopes),
         options.date or datetime.date.today().isoformat(),
     )
+    if not options.date:
+        content["fitted_on"] = publishing.unchanged_since(options.out, content) or content["fitted_on"]
     publishing.write(options.out, content)
     console.print(f"wrote {options.out}")
     scorer = Scorer(coefficients.load(options.out))

@@ -59,6 +59,18 @@ def document(
     return {"note": NOTE, "fitted_on": fitted_on, "patterns": patterns}
 
 
+def unchanged_since(path: Path, content: Mapping[str, Any]) -> str:
+    """The date of the file where it holds the very same models, else "": fitted again on another day they
+    keep their version, and tenants' calibrations, which are bound to it, stay in force.
+    """
+    try:
+        standing = json.loads(path.read_text(encoding="utf-8"))
+        same = standing["patterns"] == json.loads(json.dumps(content["patterns"]))
+        return str(standing["fitted_on"]) if same else ""
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
+
+
 def write(path: Path, content: Mapping[str, Any]) -> None:
     """Writes the file as indented JSON with a newline at its end."""
     path.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score  # type: ignore[import-untyped]
 
-from services.confidence.fitting import metrics
+from services.confidence.fitting import metrics, publishing
 from services.confidence.fitting.learning import Sample, fit, transfer
 from services.confidence.fitting.rows import DataError, load
 
@@ -76,3 +76,14 @@ def test_figures() -> None:
 def test_a_folder_without_the_data_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="evouna_nq"):
         load(tmp_path)
+
+
+def test_the_same_models_keep_their_date(tmp_path: Path) -> None:
+    path = tmp_path / "coefficients.json"
+    content = {"fitted_on": "2026-01-02", "patterns": {"text": {"base": 0.5, "data_sets": ("a", "b")}}}
+    assert publishing.unchanged_since(path, content) == ""
+    publishing.write(path, content)
+    assert publishing.unchanged_since(path, {**content, "fitted_on": "2026-03-04"}) == "2026-01-02"
+    assert publishing.unchanged_since(path, {**content, "patterns": {"text": {"base": 0.6}}}) == ""
+    path.write_text("[]")
+    assert publishing.unchanged_since(path, content) == ""

@@ -1,6 +1,5 @@
 """Fits tried on verdicts that were held back: what is adopted, what is not, and what is said of it."""
 
-import math
 import random
 
 import pytest
@@ -8,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.confidence.calibration import Method, Verdict
-from services.confidence.figures import Outcome, ece, log_loss, standard_error
+from services.confidence.figures import Outcome, ece, log_loss
 from services.confidence.held_back import fit
 from services.confidence.odds import log_odds, probability
 
@@ -61,26 +60,14 @@ _VERDICTS = st.lists(
 
 
 @given(_VERDICTS)
-def test_never_adopted_where_worse_on_held_back_verdicts_than_chance_explains(judged: list[Verdict]) -> None:
+def test_never_adopted_where_worse_on_held_back_verdicts(judged: list[Verdict]) -> None:
     made = fit(judged, same)
 
     adopted = made.calibration.method is not Method.GLOBAL
-    better = made.figures["log_loss"] < made.figures["global_log_loss"]
-    # Rounded to six decimals a fit may look equal that is better by less.
-    assert adopted or made.figures["log_loss"] >= made.figures["global_log_loss"]
+    assert adopted == (made.figures["log_loss"] <= made.figures["global_log_loss"])
     assert adopted != made.note.startswith("not adopted: worse")
-    assert not (better and "within chance" in made.note)
     assert len(made.note) <= 1024
     assert made == fit(list(judged), same)
-
-
-def test_what_chance_explains_is_adopted_and_said_to_be_chance() -> None:
-    """Fifty verdicts of a tenant like all others say little against its own rate."""
-    made = [fit(drawn(50, 0.0, seed), same) for seed in range(20)]
-    adopted = [one for one in made if one.calibration.method is not Method.GLOBAL]
-
-    assert len(adopted) >= 5
-    assert any("within chance of the global one" in one.note for one in adopted)
 
 
 def test_the_method_that_is_tried_is_the_one_that_is_adopted() -> None:
@@ -98,15 +85,6 @@ def test_verdicts_on_courtesies_are_left_out() -> None:
     courtesies = [Verdict(0.9, True, pattern="courtesy")] * 40
 
     assert fit([*courtesies, *judged], same) == fit(judged, same)
-
-
-def test_standard_error_by_hand() -> None:
-    ours = [Outcome(0.5, True), Outcome(0.5, True)]
-    theirs = [Outcome(0.5, True), Outcome(0.25, True)]
-
-    # Differences 0 and -log 2: mean -log(2) / 2, standard error log(2) / 2.
-    assert standard_error(ours, theirs) == pytest.approx(math.log(2) / 2)
-    assert standard_error(ours[:1], theirs[:1]) == 0.0
 
 
 def test_a_tenant_like_all_others_keeps_scores_that_are_as_true() -> None:
