@@ -3,8 +3,12 @@
 isort:skip_file
 The webchat door."""
 
+from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
+from google.protobuf import field_mask_pb2 as _field_mask_pb2
 from google.protobuf import message as _message
+from google.protobuf.internal import containers as _containers
+from metachat.confidence.v1 import confidence_pb2 as _confidence_pb2
 from metachat.escalation.v1 import conversation_pb2 as _conversation_pb2
 from metachat.escalation.v1 import policy_pb2 as _policy_pb2
 from metachat.escalation.v1 import settings_pb2 as _settings_pb2
@@ -187,7 +191,7 @@ Global___ConfidenceEscalation: _TypeAlias = ConfidenceEscalation  # noqa: Y015
 
 @_typing.final
 class PreviewRequest(_message.Message):
-    """A question under settings that are not saved. Next free number: 5."""
+    """A question under settings that are not saved. Next free number: 6."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -195,6 +199,7 @@ class PreviewRequest(_message.Message):
     MESSAGE_FIELD_NUMBER: _builtins.int
     REPLY_FIELD_NUMBER: _builtins.int
     SETTINGS_FIELD_NUMBER: _builtins.int
+    UPDATE_MASK_FIELD_NUMBER: _builtins.int
     tenant_id: _builtins.str
     """The tenant."""
     message: _builtins.str
@@ -203,7 +208,13 @@ class PreviewRequest(_message.Message):
     """A reply; empty: let the responder draft."""
     @_builtins.property
     def settings(self) -> _settings_pb2.TenantSettings:
-        """Settings merged over the saved ones."""
+        """Settings merged over the saved ones; a stored key is used where none is given and the base URL's host is unchanged."""
+
+    @_builtins.property
+    def update_mask(self) -> _field_mask_pb2.FieldMask:
+        """Paths as UpdateTenant takes them ("settings.llm.model"): one that is named and not set has its default. Without a mask every field
+        that is set counts. REST fills it in from the JSON: null clears.
+        """
 
     def __init__(
         self,
@@ -212,10 +223,11 @@ class PreviewRequest(_message.Message):
         message: _builtins.str = ...,
         reply: _builtins.str = ...,
         settings: _settings_pb2.TenantSettings | None = ...,
+        update_mask: _field_mask_pb2.FieldMask | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["settings", b"settings"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["settings", b"settings", "update_mask", b"update_mask"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["message", b"message", "reply", b"reply", "settings", b"settings", "tenant_id", b"tenant_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["message", b"message", "reply", b"reply", "settings", b"settings", "tenant_id", b"tenant_id", "update_mask", b"update_mask"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -223,27 +235,53 @@ Global___PreviewRequest: _TypeAlias = PreviewRequest  # noqa: Y015
 
 @_typing.final
 class PreviewResponse(_message.Message):
-    """What would happen. Next free number: 3."""
+    """What would happen. Next free number: 9."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     OUTCOME_FIELD_NUMBER: _builtins.int
     DRAFT_FIELD_NUMBER: _builtins.int
+    VISIBLE_DRAFT_FIELD_NUMBER: _builtins.int
+    FAILURE_FIELD_NUMBER: _builtins.int
+    FAILURE_DETAIL_FIELD_NUMBER: _builtins.int
+    RESPONDER_FIELD_NUMBER: _builtins.int
+    MODEL_FIELD_NUMBER: _builtins.int
+    PASSAGES_FIELD_NUMBER: _builtins.int
     draft: _builtins.str
-    """The draft."""
+    """The draft as the model wrote it; empty where none was asked for, or none came."""
+    visible_draft: _builtins.str
+    """The draft without what no customer sees (markers, reasoning)."""
+    failure: _builtins.str
+    """Why there is no draft ("timeout", "authentication"); empty with one, and where none was asked for."""
+    failure_detail: _builtins.str
+    """More of it, for people; never a secret."""
+    responder: _builtins.str
+    """Who drafted; empty for a reply that was given."""
+    model: _builtins.str
+    """Which model."""
     @_builtins.property
     def outcome(self) -> _conversation_pb2.TurnOutcome:
-        """The outcome."""
+        """The outcome, without ids: its reply is what the customer would get."""
+
+    @_builtins.property
+    def passages(self) -> _containers.RepeatedCompositeFieldContainer[_confidence_pb2.Passage]:
+        """What was retrieved for it."""
 
     def __init__(
         self,
         *,
         outcome: _conversation_pb2.TurnOutcome | None = ...,
         draft: _builtins.str = ...,
+        visible_draft: _builtins.str = ...,
+        failure: _builtins.str = ...,
+        failure_detail: _builtins.str = ...,
+        responder: _builtins.str = ...,
+        model: _builtins.str = ...,
+        passages: _abc.Iterable[_confidence_pb2.Passage] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["outcome", b"outcome"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["draft", b"draft", "outcome", b"outcome"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["draft", b"draft", "failure", b"failure", "failure_detail", b"failure_detail", "model", b"model", "outcome", b"outcome", "passages", b"passages", "responder", b"responder", "visible_draft", b"visible_draft"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -277,27 +315,33 @@ Global___TestChannelRequest: _TypeAlias = TestChannelRequest  # noqa: Y015
 
 @_typing.final
 class TestResponderRequest(_message.Message):
-    """A responder to try. Next free number: 3."""
+    """A responder to try. Next free number: 4."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     TENANT_ID_FIELD_NUMBER: _builtins.int
     SETTINGS_FIELD_NUMBER: _builtins.int
+    UPDATE_MASK_FIELD_NUMBER: _builtins.int
     tenant_id: _builtins.str
     """The tenant."""
     @_builtins.property
     def settings(self) -> _settings_pb2.TenantSettings:
         """Settings merged over the saved ones; a stored key is used where none is given and the base URL's host is unchanged."""
 
+    @_builtins.property
+    def update_mask(self) -> _field_mask_pb2.FieldMask:
+        """As in PreviewRequest."""
+
     def __init__(
         self,
         *,
         tenant_id: _builtins.str = ...,
         settings: _settings_pb2.TenantSettings | None = ...,
+        update_mask: _field_mask_pb2.FieldMask | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["settings", b"settings"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["settings", b"settings", "update_mask", b"update_mask"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["settings", b"settings", "tenant_id", b"tenant_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["settings", b"settings", "tenant_id", b"tenant_id", "update_mask", b"update_mask"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

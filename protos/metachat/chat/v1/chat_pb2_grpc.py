@@ -69,7 +69,8 @@ class ChatServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def Preview(self, request, context):
-        """Drafts, scores and decides under the settings given; records nothing.
+        """Drafts, scores and decides under the settings given, as a conversation's first turn on webchat; records nothing. A responder that
+        fails is an answer: what is done then, with why. INVALID_ARGUMENT where the settings lead the stored API key to another host.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

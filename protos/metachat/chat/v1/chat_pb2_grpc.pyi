@@ -36,7 +36,9 @@ class ChatServiceStub:
     Chat: _grpc.UnaryUnaryMultiCallable[_chat_pb2.ChatRequest, _chat_pb2.ChatResponse]
     """Runs one turn and returns what the customer gets. ALREADY_EXISTS where the messageId stands for another text."""
     Preview: _grpc.UnaryUnaryMultiCallable[_chat_pb2.PreviewRequest, _chat_pb2.PreviewResponse]
-    """Drafts, scores and decides under the settings given; records nothing."""
+    """Drafts, scores and decides under the settings given, as a conversation's first turn on webchat; records nothing. A responder that
+    fails is an answer: what is done then, with why. INVALID_ARGUMENT where the settings lead the stored API key to another host.
+    """
     TestChannel: _grpc.UnaryUnaryMultiCallable[_chat_pb2.TestChannelRequest, _chat_pb2.ConnectionTest]
     """Asks the provider of a channel who its account is, with the token that is stored; sends nothing to anybody.
     A provider that refuses is an answer (`ok` false), not an error.
@@ -52,7 +54,9 @@ class ChatServiceAsyncStub(ChatServiceStub):
     Chat: _aio.UnaryUnaryMultiCallable[_chat_pb2.ChatRequest, _chat_pb2.ChatResponse]  # type: ignore[assignment]
     """Runs one turn and returns what the customer gets. ALREADY_EXISTS where the messageId stands for another text."""
     Preview: _aio.UnaryUnaryMultiCallable[_chat_pb2.PreviewRequest, _chat_pb2.PreviewResponse]  # type: ignore[assignment]
-    """Drafts, scores and decides under the settings given; records nothing."""
+    """Drafts, scores and decides under the settings given, as a conversation's first turn on webchat; records nothing. A responder that
+    fails is an answer: what is done then, with why. INVALID_ARGUMENT where the settings lead the stored API key to another host.
+    """
     TestChannel: _aio.UnaryUnaryMultiCallable[_chat_pb2.TestChannelRequest, _chat_pb2.ConnectionTest]  # type: ignore[assignment]
     """Asks the provider of a channel who its account is, with the token that is stored; sends nothing to anybody.
     A provider that refuses is an answer (`ok` false), not an error.
@@ -77,7 +81,9 @@ class ChatServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _chat_pb2.PreviewRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_chat_pb2.PreviewResponse, _abc.Awaitable[_chat_pb2.PreviewResponse]]:
-        """Drafts, scores and decides under the settings given; records nothing."""
+        """Drafts, scores and decides under the settings given, as a conversation's first turn on webchat; records nothing. A responder that
+        fails is an answer: what is done then, with why. INVALID_ARGUMENT where the settings lead the stored API key to another host.
+        """
 
     @_abc_1.abstractmethod
     def TestChannel(

@@ -24,13 +24,15 @@ _sym_db = _symbol_database.Default()
 
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
+from google.protobuf import field_mask_pb2 as google_dot_protobuf_dot_field__mask__pb2
 from metachat.access.v1 import access_pb2 as metachat_dot_access_dot_v1_dot_access__pb2
 from metachat.confidence.v1 import confidence_pb2 as metachat_dot_confidence_dot_v1_dot_confidence__pb2
 from metachat.escalation.v1 import conversation_pb2 as metachat_dot_escalation_dot_v1_dot_conversation__pb2
 from metachat.escalation.v1 import policy_pb2 as metachat_dot_escalation_dot_v1_dot_policy__pb2
+from metachat.escalation.v1 import settings_pb2 as metachat_dot_escalation_dot_v1_dot_settings__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'metachat/escalation/v1/escalation.proto\x12\x16metachat.escalation.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fmetachat/access/v1/access.proto\x1a\'metachat/confidence/v1/confidence.proto\x1a)metachat/escalation/v1/conversation.proto\x1a#metachat/escalation/v1/policy.proto\"\xa9\x02\n\rDecideRequest\x12\x36\n\x06policy\x18\x01 \x01(\x0b\x32\x1e.metachat.escalation.v1.PolicyB\x06\xbaH\x03\xc8\x01\x01\x12+\n\x05score\x18\x02 \x01(\x01\x42\x17\xbaH\x14\x12\x12\x19\x00\x00\x00\x00\x00\x00\xf0?)\x00\x00\x00\x00\x00\x00\x00\x00H\x00\x88\x01\x01\x12\x13\n\x0bhigh_stakes\x18\x03 \x01(\x08\x12\x0e\n\x06urgent\x18\x04 \x01(\x08\x12\x18\n\x10\x63ustomer_request\x18\x05 \x01(\x08\x12\x0f\n\x07keyword\x18\x06 \x01(\x08\x12\x10\n\x08no_reply\x18\x07 \x01(\x08\x12\x1b\n\x13unsupported_message\x18\x08 \x01(\x08\x12\x16\n\x0eheld_by_person\x18\t \x01(\x08\x12\x12\n\nfrustrated\x18\n \x01(\x08\x42\x08\n\x06_score\"\xa7\x02\n\x0f\x45valuateRequest\x12\x1a\n\ttenant_id\x18\x01 \x01(\tB\x07\xbaH\x04r\x02(@\x12\x1c\n\nrequest_id\x18\x02 \x01(\tB\x08\xbaH\x05r\x03(\x80\x01\x12!\n\x0f\x63onversation_id\x18\x03 \x01(\tB\x08\xbaH\x05r\x03(\x80\x01\x12!\n\x0cuser_message\x18\x04 \x01(\tB\x0b\xbaH\x08r\x06\x10\x01(\x80\x80\x01\x12\x34\n\x05\x64raft\x18\x05 \x01(\x0b\x32\x1d.metachat.escalation.v1.DraftB\x06\xbaH\x03\xc8\x01\x01\x12\x1b\n\nmarker_tag\x18\x06 \x01(\tB\x07\xbaH\x04r\x02(@\x12\x41\n\x07history\x18\x07 \x03(\x0b\x32&.metachat.confidence.v1.HistoryMessageB\x08\xbaH\x05\x92\x01\x02\x10\x64\"H\n\x10\x45valuateResponse\x12\x34\n\x07outcome\x18\x01 \x01(\x0b\x32#.metachat.escalation.v1.TurnOutcome2\x97\x02\n\x11\x45scalationService\x12s\n\x06\x44\x65\x63ide\x12%.metachat.escalation.v1.DecideRequest\x1a .metachat.escalation.v1.Decision\" \xba\xc3\x18\x06\n\x04\x02\x04\x05\x06\x82\xd3\xe4\x93\x02\x10\"\x0b/api/decide:\x01*\x12\x8c\x01\n\x08\x45valuate\x12\'.metachat.escalation.v1.EvaluateRequest\x1a(.metachat.escalation.v1.EvaluateResponse\"-\xba\xc3\x18\x11\n\x04\x02\x04\x05\x06\x12\ttenant_id\x82\xd3\xe4\x93\x02\x12\"\r/api/evaluate:\x01*b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'metachat/escalation/v1/escalation.proto\x12\x16metachat.escalation.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a google/protobuf/field_mask.proto\x1a\x1fmetachat/access/v1/access.proto\x1a\'metachat/confidence/v1/confidence.proto\x1a)metachat/escalation/v1/conversation.proto\x1a#metachat/escalation/v1/policy.proto\x1a%metachat/escalation/v1/settings.proto\"\xa9\x02\n\rDecideRequest\x12\x36\n\x06policy\x18\x01 \x01(\x0b\x32\x1e.metachat.escalation.v1.PolicyB\x06\xbaH\x03\xc8\x01\x01\x12+\n\x05score\x18\x02 \x01(\x01\x42\x17\xbaH\x14\x12\x12\x19\x00\x00\x00\x00\x00\x00\xf0?)\x00\x00\x00\x00\x00\x00\x00\x00H\x00\x88\x01\x01\x12\x13\n\x0bhigh_stakes\x18\x03 \x01(\x08\x12\x0e\n\x06urgent\x18\x04 \x01(\x08\x12\x18\n\x10\x63ustomer_request\x18\x05 \x01(\x08\x12\x0f\n\x07keyword\x18\x06 \x01(\x08\x12\x10\n\x08no_reply\x18\x07 \x01(\x08\x12\x1b\n\x13unsupported_message\x18\x08 \x01(\x08\x12\x16\n\x0eheld_by_person\x18\t \x01(\x08\x12\x12\n\nfrustrated\x18\n \x01(\x08\x42\x08\n\x06_score\"\xa7\x02\n\x0f\x45valuateRequest\x12\x1a\n\ttenant_id\x18\x01 \x01(\tB\x07\xbaH\x04r\x02(@\x12\x1c\n\nrequest_id\x18\x02 \x01(\tB\x08\xbaH\x05r\x03(\x80\x01\x12!\n\x0f\x63onversation_id\x18\x03 \x01(\tB\x08\xbaH\x05r\x03(\x80\x01\x12!\n\x0cuser_message\x18\x04 \x01(\tB\x0b\xbaH\x08r\x06\x10\x01(\x80\x80\x01\x12\x34\n\x05\x64raft\x18\x05 \x01(\x0b\x32\x1d.metachat.escalation.v1.DraftB\x06\xbaH\x03\xc8\x01\x01\x12\x1b\n\nmarker_tag\x18\x06 \x01(\tB\x07\xbaH\x04r\x02(@\x12\x41\n\x07history\x18\x07 \x03(\x0b\x32&.metachat.confidence.v1.HistoryMessageB\x08\xbaH\x05\x92\x01\x02\x10\x64\"H\n\x10\x45valuateResponse\x12\x34\n\x07outcome\x18\x01 \x01(\x0b\x32#.metachat.escalation.v1.TurnOutcome\"\xa2\x01\n\x17\x44\x65scribeSettingsRequest\x12\x1c\n\ttenant_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01(@\x12\x38\n\x08settings\x18\x02 \x01(\x0b\x32&.metachat.escalation.v1.TenantSettings\x12/\n\x0bupdate_mask\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\"\xb0\x03\n\x18\x44\x65scribeSettingsResponse\x12\x39\n\teffective\x18\x01 \x01(\x0b\x32&.metachat.escalation.v1.TenantSettings\x12\x35\n\x05modes\x18\x02 \x03(\x0b\x32&.metachat.escalation.v1.ModeThresholds\x12J\n\x05texts\x18\x03 \x03(\x0b\x32;.metachat.escalation.v1.DescribeSettingsResponse.TextsEntry\x12Y\n\rdefault_texts\x18\x04 \x03(\x0b\x32\x42.metachat.escalation.v1.DescribeSettingsResponse.DefaultTextsEntry\x12\x18\n\x10\x65nabled_globally\x18\x05 \x01(\x08\x1a,\n\nTextsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1a\x33\n\x11\x44\x65\x66\x61ultTextsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xaf\x02\n\x0eModeThresholds\x12\x31\n\x04mode\x18\x01 \x01(\x0e\x32#.metachat.escalation.v1.Policy.Mode\x12\x32\n\x06normal\x18\x02 \x01(\x0b\x32\".metachat.escalation.v1.Thresholds\x12\x37\n\x0bhigh_stakes\x18\x03 \x01(\x0b\x32\".metachat.escalation.v1.Thresholds\x12;\n\x0fnormal_in_force\x18\x04 \x01(\x0b\x32\".metachat.escalation.v1.Thresholds\x12@\n\x14high_stakes_in_force\x18\x05 \x01(\x0b\x32\".metachat.escalation.v1.Thresholds\"\xbe\x01\n\x15PreparePreviewRequest\x12\x1c\n\ttenant_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01(@\x12\x38\n\x08settings\x18\x02 \x01(\x0b\x32&.metachat.escalation.v1.TenantSettings\x12/\n\x0bupdate_mask\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\x12\x1c\n\x07message\x18\x04 \x01(\tB\x0b\xbaH\x08r\x06\x10\x01(\x80\x80\x01\"\x7f\n\x16PreparePreviewResponse\x12/\n\x04task\x18\x01 \x01(\x0b\x32!.metachat.escalation.v1.DraftTask\x12\x34\n\x07\x64\x65\x63ided\x18\x02 \x01(\x0b\x32#.metachat.escalation.v1.TurnOutcome\"\x8f\x02\n\x13JudgePreviewRequest\x12\x1c\n\ttenant_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01(@\x12\x38\n\x08settings\x18\x02 \x01(\x0b\x32&.metachat.escalation.v1.TenantSettings\x12/\n\x0bupdate_mask\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\x12\x1c\n\x07message\x18\x04 \x01(\tB\x0b\xbaH\x08r\x06\x10\x01(\x80\x80\x01\x12\x34\n\x05\x64raft\x18\x05 \x01(\x0b\x32\x1d.metachat.escalation.v1.DraftB\x06\xbaH\x03\xc8\x01\x01\x12\x1b\n\nmarker_tag\x18\x06 \x01(\tB\x07\xbaH\x04r\x02(@\"c\n\x14JudgePreviewResponse\x12\x34\n\x07outcome\x18\x01 \x01(\x0b\x32#.metachat.escalation.v1.TurnOutcome\x12\x15\n\rvisible_draft\x18\x02 \x01(\t2\xa8\x05\n\x11\x45scalationService\x12s\n\x06\x44\x65\x63ide\x12%.metachat.escalation.v1.DecideRequest\x1a .metachat.escalation.v1.Decision\" \xba\xc3\x18\x06\n\x04\x02\x04\x05\x06\x82\xd3\xe4\x93\x02\x10\"\x0b/api/decide:\x01*\x12\x8c\x01\n\x08\x45valuate\x12\'.metachat.escalation.v1.EvaluateRequest\x1a(.metachat.escalation.v1.EvaluateResponse\"-\xba\xc3\x18\x11\n\x04\x02\x04\x05\x06\x12\ttenant_id\x82\xd3\xe4\x93\x02\x12\"\r/api/evaluate:\x01*\x12\x89\x01\n\x10\x44\x65scribeSettings\x12/.metachat.escalation.v1.DescribeSettingsRequest\x1a\x30.metachat.escalation.v1.DescribeSettingsResponse\"\x12\xba\xc3\x18\x0e\n\x01\x05\x12\ttenant_id\x12\x83\x01\n\x0ePreparePreview\x12-.metachat.escalation.v1.PreparePreviewRequest\x1a..metachat.escalation.v1.PreparePreviewResponse\"\x12\xba\xc3\x18\x0e\n\x01\x05\x12\ttenant_id\x12}\n\x0cJudgePreview\x12+.metachat.escalation.v1.JudgePreviewRequest\x1a,.metachat.escalation.v1.JudgePreviewResponse\"\x12\xba\xc3\x18\x0e\n\x01\x05\x12\ttenant_idb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -55,16 +57,58 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_EVALUATEREQUEST'].fields_by_name['marker_tag']._serialized_options = b'\272H\004r\002(@'
   _globals['_EVALUATEREQUEST'].fields_by_name['history']._loaded_options = None
   _globals['_EVALUATEREQUEST'].fields_by_name['history']._serialized_options = b'\272H\005\222\001\002\020d'
+  _globals['_DESCRIBESETTINGSREQUEST'].fields_by_name['tenant_id']._loaded_options = None
+  _globals['_DESCRIBESETTINGSREQUEST'].fields_by_name['tenant_id']._serialized_options = b'\272H\006r\004\020\001(@'
+  _globals['_DESCRIBESETTINGSRESPONSE_TEXTSENTRY']._loaded_options = None
+  _globals['_DESCRIBESETTINGSRESPONSE_TEXTSENTRY']._serialized_options = b'8\001'
+  _globals['_DESCRIBESETTINGSRESPONSE_DEFAULTTEXTSENTRY']._loaded_options = None
+  _globals['_DESCRIBESETTINGSRESPONSE_DEFAULTTEXTSENTRY']._serialized_options = b'8\001'
+  _globals['_PREPAREPREVIEWREQUEST'].fields_by_name['tenant_id']._loaded_options = None
+  _globals['_PREPAREPREVIEWREQUEST'].fields_by_name['tenant_id']._serialized_options = b'\272H\006r\004\020\001(@'
+  _globals['_PREPAREPREVIEWREQUEST'].fields_by_name['message']._loaded_options = None
+  _globals['_PREPAREPREVIEWREQUEST'].fields_by_name['message']._serialized_options = b'\272H\010r\006\020\001(\200\200\001'
+  _globals['_JUDGEPREVIEWREQUEST'].fields_by_name['tenant_id']._loaded_options = None
+  _globals['_JUDGEPREVIEWREQUEST'].fields_by_name['tenant_id']._serialized_options = b'\272H\006r\004\020\001(@'
+  _globals['_JUDGEPREVIEWREQUEST'].fields_by_name['message']._loaded_options = None
+  _globals['_JUDGEPREVIEWREQUEST'].fields_by_name['message']._serialized_options = b'\272H\010r\006\020\001(\200\200\001'
+  _globals['_JUDGEPREVIEWREQUEST'].fields_by_name['draft']._loaded_options = None
+  _globals['_JUDGEPREVIEWREQUEST'].fields_by_name['draft']._serialized_options = b'\272H\003\310\001\001'
+  _globals['_JUDGEPREVIEWREQUEST'].fields_by_name['marker_tag']._loaded_options = None
+  _globals['_JUDGEPREVIEWREQUEST'].fields_by_name['marker_tag']._serialized_options = b'\272H\004r\002(@'
   _globals['_ESCALATIONSERVICE'].methods_by_name['Decide']._loaded_options = None
   _globals['_ESCALATIONSERVICE'].methods_by_name['Decide']._serialized_options = b'\272\303\030\006\n\004\002\004\005\006\202\323\344\223\002\020\"\013/api/decide:\001*'
   _globals['_ESCALATIONSERVICE'].methods_by_name['Evaluate']._loaded_options = None
   _globals['_ESCALATIONSERVICE'].methods_by_name['Evaluate']._serialized_options = b'\272\303\030\021\n\004\002\004\005\006\022\ttenant_id\202\323\344\223\002\022\"\r/api/evaluate:\001*'
-  _globals['_DECIDEREQUEST']._serialized_start=281
-  _globals['_DECIDEREQUEST']._serialized_end=578
-  _globals['_EVALUATEREQUEST']._serialized_start=581
-  _globals['_EVALUATEREQUEST']._serialized_end=876
-  _globals['_EVALUATERESPONSE']._serialized_start=878
-  _globals['_EVALUATERESPONSE']._serialized_end=950
-  _globals['_ESCALATIONSERVICE']._serialized_start=953
-  _globals['_ESCALATIONSERVICE']._serialized_end=1232
+  _globals['_ESCALATIONSERVICE'].methods_by_name['DescribeSettings']._loaded_options = None
+  _globals['_ESCALATIONSERVICE'].methods_by_name['DescribeSettings']._serialized_options = b'\272\303\030\016\n\001\005\022\ttenant_id'
+  _globals['_ESCALATIONSERVICE'].methods_by_name['PreparePreview']._loaded_options = None
+  _globals['_ESCALATIONSERVICE'].methods_by_name['PreparePreview']._serialized_options = b'\272\303\030\016\n\001\005\022\ttenant_id'
+  _globals['_ESCALATIONSERVICE'].methods_by_name['JudgePreview']._loaded_options = None
+  _globals['_ESCALATIONSERVICE'].methods_by_name['JudgePreview']._serialized_options = b'\272\303\030\016\n\001\005\022\ttenant_id'
+  _globals['_DECIDEREQUEST']._serialized_start=354
+  _globals['_DECIDEREQUEST']._serialized_end=651
+  _globals['_EVALUATEREQUEST']._serialized_start=654
+  _globals['_EVALUATEREQUEST']._serialized_end=949
+  _globals['_EVALUATERESPONSE']._serialized_start=951
+  _globals['_EVALUATERESPONSE']._serialized_end=1023
+  _globals['_DESCRIBESETTINGSREQUEST']._serialized_start=1026
+  _globals['_DESCRIBESETTINGSREQUEST']._serialized_end=1188
+  _globals['_DESCRIBESETTINGSRESPONSE']._serialized_start=1191
+  _globals['_DESCRIBESETTINGSRESPONSE']._serialized_end=1623
+  _globals['_DESCRIBESETTINGSRESPONSE_TEXTSENTRY']._serialized_start=1526
+  _globals['_DESCRIBESETTINGSRESPONSE_TEXTSENTRY']._serialized_end=1570
+  _globals['_DESCRIBESETTINGSRESPONSE_DEFAULTTEXTSENTRY']._serialized_start=1572
+  _globals['_DESCRIBESETTINGSRESPONSE_DEFAULTTEXTSENTRY']._serialized_end=1623
+  _globals['_MODETHRESHOLDS']._serialized_start=1626
+  _globals['_MODETHRESHOLDS']._serialized_end=1929
+  _globals['_PREPAREPREVIEWREQUEST']._serialized_start=1932
+  _globals['_PREPAREPREVIEWREQUEST']._serialized_end=2122
+  _globals['_PREPAREPREVIEWRESPONSE']._serialized_start=2124
+  _globals['_PREPAREPREVIEWRESPONSE']._serialized_end=2251
+  _globals['_JUDGEPREVIEWREQUEST']._serialized_start=2254
+  _globals['_JUDGEPREVIEWREQUEST']._serialized_end=2525
+  _globals['_JUDGEPREVIEWRESPONSE']._serialized_start=2527
+  _globals['_JUDGEPREVIEWRESPONSE']._serialized_end=2626
+  _globals['_ESCALATIONSERVICE']._serialized_start=2629
+  _globals['_ESCALATIONSERVICE']._serialized_end=3309
 # @@protoc_insertion_point(module_scope)

@@ -5,11 +5,13 @@ The decision as a service, for callers with a reply of their own."""
 
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
+from google.protobuf import field_mask_pb2 as _field_mask_pb2
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
 from metachat.confidence.v1 import confidence_pb2 as _confidence_pb2
 from metachat.escalation.v1 import conversation_pb2 as _conversation_pb2
 from metachat.escalation.v1 import policy_pb2 as _policy_pb2
+from metachat.escalation.v1 import settings_pb2 as _settings_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -156,3 +158,313 @@ class EvaluateResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___EvaluateResponse: _TypeAlias = EvaluateResponse  # noqa: Y015
+
+@_typing.final
+class DescribeSettingsRequest(_message.Message):
+    """Settings to describe. Next free number: 4."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TENANT_ID_FIELD_NUMBER: _builtins.int
+    SETTINGS_FIELD_NUMBER: _builtins.int
+    UPDATE_MASK_FIELD_NUMBER: _builtins.int
+    tenant_id: _builtins.str
+    """The tenant."""
+    @_builtins.property
+    def settings(self) -> _settings_pb2.TenantSettings:
+        """Settings merged over the saved ones."""
+
+    @_builtins.property
+    def update_mask(self) -> _field_mask_pb2.FieldMask:
+        """Paths as UpdateTenant takes them."""
+
+    def __init__(
+        self,
+        *,
+        tenant_id: _builtins.str = ...,
+        settings: _settings_pb2.TenantSettings | None = ...,
+        update_mask: _field_mask_pb2.FieldMask | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["settings", b"settings", "update_mask", b"update_mask"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["settings", b"settings", "tenant_id", b"tenant_id", "update_mask", b"update_mask"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DescribeSettingsRequest: _TypeAlias = DescribeSettingsRequest  # noqa: Y015
+
+@_typing.final
+class DescribeSettingsResponse(_message.Message):
+    """Settings as they would be in force. Next free number: 6."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class TextsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    @_typing.final
+    class DefaultTextsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    EFFECTIVE_FIELD_NUMBER: _builtins.int
+    MODES_FIELD_NUMBER: _builtins.int
+    TEXTS_FIELD_NUMBER: _builtins.int
+    DEFAULT_TEXTS_FIELD_NUMBER: _builtins.int
+    ENABLED_GLOBALLY_FIELD_NUMBER: _builtins.int
+    enabled_globally: _builtins.bool
+    """Whether escalation is on in this installation (ENABLE_CONFIDENCE_ESCALATION)."""
+    @_builtins.property
+    def effective(self) -> _settings_pb2.TenantSettings:
+        """With every default filled in, secrets left out."""
+
+    @_builtins.property
+    def modes(self) -> _containers.RepeatedCompositeFieldContainer[Global___ModeThresholds]:
+        """The pair of each mode with the tenant's own thresholds applied, and without."""
+
+    @_builtins.property
+    def texts(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """The texts in force by their name in MessageSettings, and "disclaimer"; empty: nothing is sent."""
+
+    @_builtins.property
+    def default_texts(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """The same without the tenant's own texts: what clearing one brings back."""
+
+    def __init__(
+        self,
+        *,
+        effective: _settings_pb2.TenantSettings | None = ...,
+        modes: _abc.Iterable[Global___ModeThresholds] | None = ...,
+        texts: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        default_texts: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        enabled_globally: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["effective", b"effective"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["default_texts", b"default_texts", "effective", b"effective", "enabled_globally", b"enabled_globally", "modes", b"modes", "texts", b"texts"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DescribeSettingsResponse: _TypeAlias = DescribeSettingsResponse  # noqa: Y015
+
+@_typing.final
+class ModeThresholds(_message.Message):
+    """Thresholds of one mode. Next free number: 6."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MODE_FIELD_NUMBER: _builtins.int
+    NORMAL_FIELD_NUMBER: _builtins.int
+    HIGH_STAKES_FIELD_NUMBER: _builtins.int
+    NORMAL_IN_FORCE_FIELD_NUMBER: _builtins.int
+    HIGH_STAKES_IN_FORCE_FIELD_NUMBER: _builtins.int
+    mode: _policy_pb2.Policy.Mode.ValueType
+    """The mode."""
+    @_builtins.property
+    def normal(self) -> _policy_pb2.Thresholds:
+        """Of the mode itself."""
+
+    @_builtins.property
+    def high_stakes(self) -> _policy_pb2.Thresholds:
+        """Of the mode itself, on a high-stakes topic."""
+
+    @_builtins.property
+    def normal_in_force(self) -> _policy_pb2.Thresholds:
+        """In force if the tenant had this mode: with its own thresholds."""
+
+    @_builtins.property
+    def high_stakes_in_force(self) -> _policy_pb2.Thresholds:
+        """The same on a high-stakes topic."""
+
+    def __init__(
+        self,
+        *,
+        mode: _policy_pb2.Policy.Mode.ValueType = ...,
+        normal: _policy_pb2.Thresholds | None = ...,
+        high_stakes: _policy_pb2.Thresholds | None = ...,
+        normal_in_force: _policy_pb2.Thresholds | None = ...,
+        high_stakes_in_force: _policy_pb2.Thresholds | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["high_stakes", b"high_stakes", "high_stakes_in_force", b"high_stakes_in_force", "normal", b"normal", "normal_in_force", b"normal_in_force"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["high_stakes", b"high_stakes", "high_stakes_in_force", b"high_stakes_in_force", "mode", b"mode", "normal", b"normal", "normal_in_force", b"normal_in_force"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ModeThresholds: _TypeAlias = ModeThresholds  # noqa: Y015
+
+@_typing.final
+class PreparePreviewRequest(_message.Message):
+    """A preview to prepare. Next free number: 5."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TENANT_ID_FIELD_NUMBER: _builtins.int
+    SETTINGS_FIELD_NUMBER: _builtins.int
+    UPDATE_MASK_FIELD_NUMBER: _builtins.int
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    tenant_id: _builtins.str
+    """The tenant."""
+    message: _builtins.str
+    """The customer's message."""
+    @_builtins.property
+    def settings(self) -> _settings_pb2.TenantSettings:
+        """Settings merged over the saved ones."""
+
+    @_builtins.property
+    def update_mask(self) -> _field_mask_pb2.FieldMask:
+        """Paths as UpdateTenant takes them."""
+
+    def __init__(
+        self,
+        *,
+        tenant_id: _builtins.str = ...,
+        settings: _settings_pb2.TenantSettings | None = ...,
+        update_mask: _field_mask_pb2.FieldMask | None = ...,
+        message: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["settings", b"settings", "update_mask", b"update_mask"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["message", b"message", "settings", b"settings", "tenant_id", b"tenant_id", "update_mask", b"update_mask"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PreparePreviewRequest: _TypeAlias = PreparePreviewRequest  # noqa: Y015
+
+@_typing.final
+class PreparePreviewResponse(_message.Message):
+    """A prepared preview. Next free number: 3."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TASK_FIELD_NUMBER: _builtins.int
+    DECIDED_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def task(self) -> _conversation_pb2.DraftTask:
+        """What the responder needs; without a fence."""
+
+    @_builtins.property
+    def decided(self) -> _conversation_pb2.TurnOutcome:
+        """What is done without a draft (the customer asks for a person); absent: it takes a draft."""
+
+    def __init__(
+        self,
+        *,
+        task: _conversation_pb2.DraftTask | None = ...,
+        decided: _conversation_pb2.TurnOutcome | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["decided", b"decided", "task", b"task"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["decided", b"decided", "task", b"task"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PreparePreviewResponse: _TypeAlias = PreparePreviewResponse  # noqa: Y015
+
+@_typing.final
+class JudgePreviewRequest(_message.Message):
+    """A draft to judge. Next free number: 7."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TENANT_ID_FIELD_NUMBER: _builtins.int
+    SETTINGS_FIELD_NUMBER: _builtins.int
+    UPDATE_MASK_FIELD_NUMBER: _builtins.int
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    DRAFT_FIELD_NUMBER: _builtins.int
+    MARKER_TAG_FIELD_NUMBER: _builtins.int
+    tenant_id: _builtins.str
+    """The tenant."""
+    message: _builtins.str
+    """The customer's message."""
+    marker_tag: _builtins.str
+    """The tag of the task it was drafted with; empty for a reply from elsewhere."""
+    @_builtins.property
+    def settings(self) -> _settings_pb2.TenantSettings:
+        """Settings merged over the saved ones."""
+
+    @_builtins.property
+    def update_mask(self) -> _field_mask_pb2.FieldMask:
+        """Paths as UpdateTenant takes them."""
+
+    @_builtins.property
+    def draft(self) -> _conversation_pb2.Draft:
+        """The draft."""
+
+    def __init__(
+        self,
+        *,
+        tenant_id: _builtins.str = ...,
+        settings: _settings_pb2.TenantSettings | None = ...,
+        update_mask: _field_mask_pb2.FieldMask | None = ...,
+        message: _builtins.str = ...,
+        draft: _conversation_pb2.Draft | None = ...,
+        marker_tag: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["draft", b"draft", "settings", b"settings", "update_mask", b"update_mask"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["draft", b"draft", "marker_tag", b"marker_tag", "message", b"message", "settings", b"settings", "tenant_id", b"tenant_id", "update_mask", b"update_mask"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___JudgePreviewRequest: _TypeAlias = JudgePreviewRequest  # noqa: Y015
+
+@_typing.final
+class JudgePreviewResponse(_message.Message):
+    """A judged draft. Next free number: 3."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OUTCOME_FIELD_NUMBER: _builtins.int
+    VISIBLE_DRAFT_FIELD_NUMBER: _builtins.int
+    visible_draft: _builtins.str
+    """The draft as a customer would see it; empty where nothing of it is left."""
+    @_builtins.property
+    def outcome(self) -> _conversation_pb2.TurnOutcome:
+        """What would be done, without ids."""
+
+    def __init__(
+        self,
+        *,
+        outcome: _conversation_pb2.TurnOutcome | None = ...,
+        visible_draft: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["outcome", b"outcome"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["outcome", b"outcome", "visible_draft", b"visible_draft"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___JudgePreviewResponse: _TypeAlias = JudgePreviewResponse  # noqa: Y015

@@ -46,6 +46,21 @@ class EscalationServiceStub(object):
                 request_serializer=metachat_dot_escalation_dot_v1_dot_escalation__pb2.EvaluateRequest.SerializeToString,
                 response_deserializer=metachat_dot_escalation_dot_v1_dot_escalation__pb2.EvaluateResponse.FromString,
                 _registered_method=True)
+        self.DescribeSettings = channel.unary_unary(
+                '/metachat.escalation.v1.EscalationService/DescribeSettings',
+                request_serializer=metachat_dot_escalation_dot_v1_dot_escalation__pb2.DescribeSettingsRequest.SerializeToString,
+                response_deserializer=metachat_dot_escalation_dot_v1_dot_escalation__pb2.DescribeSettingsResponse.FromString,
+                _registered_method=True)
+        self.PreparePreview = channel.unary_unary(
+                '/metachat.escalation.v1.EscalationService/PreparePreview',
+                request_serializer=metachat_dot_escalation_dot_v1_dot_escalation__pb2.PreparePreviewRequest.SerializeToString,
+                response_deserializer=metachat_dot_escalation_dot_v1_dot_escalation__pb2.PreparePreviewResponse.FromString,
+                _registered_method=True)
+        self.JudgePreview = channel.unary_unary(
+                '/metachat.escalation.v1.EscalationService/JudgePreview',
+                request_serializer=metachat_dot_escalation_dot_v1_dot_escalation__pb2.JudgePreviewRequest.SerializeToString,
+                response_deserializer=metachat_dot_escalation_dot_v1_dot_escalation__pb2.JudgePreviewResponse.FromString,
+                _registered_method=True)
 
 
 class EscalationServiceServicer(object):
@@ -67,6 +82,29 @@ class EscalationServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def DescribeSettings(self, request, context):
+        """What settings with unsaved changes come to: complete, with the texts and thresholds in force. Faults are named as UpdateTenant names
+        them. For services.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PreparePreview(self, request, context):
+        """What a responder needs to draft under settings that are not saved, or that no draft is asked for; records nothing. The stored API
+        key is in it only while the base URL's host is the saved one, else INVALID_ARGUMENT asks for a key. For services.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def JudgePreview(self, request, context):
+        """Judges a draft under settings that are not saved, by the code that judges turns; records nothing. For services.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_EscalationServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -79,6 +117,21 @@ def add_EscalationServiceServicer_to_server(servicer, server):
                     servicer.Evaluate,
                     request_deserializer=metachat_dot_escalation_dot_v1_dot_escalation__pb2.EvaluateRequest.FromString,
                     response_serializer=metachat_dot_escalation_dot_v1_dot_escalation__pb2.EvaluateResponse.SerializeToString,
+            ),
+            'DescribeSettings': grpc.unary_unary_rpc_method_handler(
+                    servicer.DescribeSettings,
+                    request_deserializer=metachat_dot_escalation_dot_v1_dot_escalation__pb2.DescribeSettingsRequest.FromString,
+                    response_serializer=metachat_dot_escalation_dot_v1_dot_escalation__pb2.DescribeSettingsResponse.SerializeToString,
+            ),
+            'PreparePreview': grpc.unary_unary_rpc_method_handler(
+                    servicer.PreparePreview,
+                    request_deserializer=metachat_dot_escalation_dot_v1_dot_escalation__pb2.PreparePreviewRequest.FromString,
+                    response_serializer=metachat_dot_escalation_dot_v1_dot_escalation__pb2.PreparePreviewResponse.SerializeToString,
+            ),
+            'JudgePreview': grpc.unary_unary_rpc_method_handler(
+                    servicer.JudgePreview,
+                    request_deserializer=metachat_dot_escalation_dot_v1_dot_escalation__pb2.JudgePreviewRequest.FromString,
+                    response_serializer=metachat_dot_escalation_dot_v1_dot_escalation__pb2.JudgePreviewResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -136,6 +189,87 @@ class EscalationService(object):
             '/metachat.escalation.v1.EscalationService/Evaluate',
             metachat_dot_escalation_dot_v1_dot_escalation__pb2.EvaluateRequest.SerializeToString,
             metachat_dot_escalation_dot_v1_dot_escalation__pb2.EvaluateResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DescribeSettings(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/metachat.escalation.v1.EscalationService/DescribeSettings',
+            metachat_dot_escalation_dot_v1_dot_escalation__pb2.DescribeSettingsRequest.SerializeToString,
+            metachat_dot_escalation_dot_v1_dot_escalation__pb2.DescribeSettingsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PreparePreview(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/metachat.escalation.v1.EscalationService/PreparePreview',
+            metachat_dot_escalation_dot_v1_dot_escalation__pb2.PreparePreviewRequest.SerializeToString,
+            metachat_dot_escalation_dot_v1_dot_escalation__pb2.PreparePreviewResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def JudgePreview(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/metachat.escalation.v1.EscalationService/JudgePreview',
+            metachat_dot_escalation_dot_v1_dot_escalation__pb2.JudgePreviewRequest.SerializeToString,
+            metachat_dot_escalation_dot_v1_dot_escalation__pb2.JudgePreviewResponse.FromString,
             options,
             channel_credentials,
             insecure,

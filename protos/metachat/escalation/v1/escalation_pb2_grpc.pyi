@@ -40,6 +40,16 @@ class EscalationServiceStub:
     """Scores a reply, decides by the tenant's policy and records it, once for each request_id. ALREADY_EXISTS where the request_id
     stands for another text.
     """
+    DescribeSettings: _grpc.UnaryUnaryMultiCallable[_escalation_pb2.DescribeSettingsRequest, _escalation_pb2.DescribeSettingsResponse]
+    """What settings with unsaved changes come to: complete, with the texts and thresholds in force. Faults are named as UpdateTenant names
+    them. For services.
+    """
+    PreparePreview: _grpc.UnaryUnaryMultiCallable[_escalation_pb2.PreparePreviewRequest, _escalation_pb2.PreparePreviewResponse]
+    """What a responder needs to draft under settings that are not saved, or that no draft is asked for; records nothing. The stored API
+    key is in it only while the base URL's host is the saved one, else INVALID_ARGUMENT asks for a key. For services.
+    """
+    JudgePreview: _grpc.UnaryUnaryMultiCallable[_escalation_pb2.JudgePreviewRequest, _escalation_pb2.JudgePreviewResponse]
+    """Judges a draft under settings that are not saved, by the code that judges turns; records nothing. For services."""
 
 @_typing.type_check_only
 class EscalationServiceAsyncStub(EscalationServiceStub):
@@ -52,6 +62,16 @@ class EscalationServiceAsyncStub(EscalationServiceStub):
     """Scores a reply, decides by the tenant's policy and records it, once for each request_id. ALREADY_EXISTS where the request_id
     stands for another text.
     """
+    DescribeSettings: _aio.UnaryUnaryMultiCallable[_escalation_pb2.DescribeSettingsRequest, _escalation_pb2.DescribeSettingsResponse]  # type: ignore[assignment]
+    """What settings with unsaved changes come to: complete, with the texts and thresholds in force. Faults are named as UpdateTenant names
+    them. For services.
+    """
+    PreparePreview: _aio.UnaryUnaryMultiCallable[_escalation_pb2.PreparePreviewRequest, _escalation_pb2.PreparePreviewResponse]  # type: ignore[assignment]
+    """What a responder needs to draft under settings that are not saved, or that no draft is asked for; records nothing. The stored API
+    key is in it only while the base URL's host is the saved one, else INVALID_ARGUMENT asks for a key. For services.
+    """
+    JudgePreview: _aio.UnaryUnaryMultiCallable[_escalation_pb2.JudgePreviewRequest, _escalation_pb2.JudgePreviewResponse]  # type: ignore[assignment]
+    """Judges a draft under settings that are not saved, by the code that judges turns; records nothing. For services."""
 
 class EscalationServiceServicer(metaclass=_abc_1.ABCMeta):
     """Decides, and records what was decided."""
@@ -73,5 +93,33 @@ class EscalationServiceServicer(metaclass=_abc_1.ABCMeta):
         """Scores a reply, decides by the tenant's policy and records it, once for each request_id. ALREADY_EXISTS where the request_id
         stands for another text.
         """
+
+    @_abc_1.abstractmethod
+    def DescribeSettings(
+        self,
+        request: _escalation_pb2.DescribeSettingsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_escalation_pb2.DescribeSettingsResponse, _abc.Awaitable[_escalation_pb2.DescribeSettingsResponse]]:
+        """What settings with unsaved changes come to: complete, with the texts and thresholds in force. Faults are named as UpdateTenant names
+        them. For services.
+        """
+
+    @_abc_1.abstractmethod
+    def PreparePreview(
+        self,
+        request: _escalation_pb2.PreparePreviewRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_escalation_pb2.PreparePreviewResponse, _abc.Awaitable[_escalation_pb2.PreparePreviewResponse]]:
+        """What a responder needs to draft under settings that are not saved, or that no draft is asked for; records nothing. The stored API
+        key is in it only while the base URL's host is the saved one, else INVALID_ARGUMENT asks for a key. For services.
+        """
+
+    @_abc_1.abstractmethod
+    def JudgePreview(
+        self,
+        request: _escalation_pb2.JudgePreviewRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_escalation_pb2.JudgePreviewResponse, _abc.Awaitable[_escalation_pb2.JudgePreviewResponse]]:
+        """Judges a draft under settings that are not saved, by the code that judges turns; records nothing. For services."""
 
 def add_EscalationServiceServicer_to_server(servicer: EscalationServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
