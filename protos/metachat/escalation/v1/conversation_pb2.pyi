@@ -215,7 +215,7 @@ Global___BeginTurnResponse: _TypeAlias = BeginTurnResponse  # noqa: Y015
 
 @_typing.final
 class DraftTask(_message.Message):
-    """What the responder needs. Next free number: 11."""
+    """What the responder needs. Next free number: 12."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -229,6 +229,7 @@ class DraftTask(_message.Message):
     LOCALE_FIELD_NUMBER: _builtins.int
     LEASE_EXPIRES_AT_FIELD_NUMBER: _builtins.int
     REDACT_FIELD_NUMBER: _builtins.int
+    CHANNEL_FIELD_NUMBER: _builtins.int
     fence: _builtins.int
     """Number of this attempt; CompleteTurn is refused when a later one was handed out."""
     instructions: _builtins.str
@@ -255,6 +256,10 @@ class DraftTask(_message.Message):
     def lease_expires_at(self) -> _timestamp_pb2.Timestamp:
         """When the lease ends."""
 
+    @_builtins.property
+    def channel(self) -> _tenant_pb2.Channel:
+        """The channel the message came in on, with its secrets, to show the customer that an answer is being written; webchat: absent."""
+
     def __init__(
         self,
         *,
@@ -268,10 +273,11 @@ class DraftTask(_message.Message):
         locale: _builtins.str = ...,
         lease_expires_at: _timestamp_pb2.Timestamp | None = ...,
         redact: _builtins.bool = ...,
+        channel: _tenant_pb2.Channel | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["lease_expires_at", b"lease_expires_at", "llm", b"llm"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["channel", b"channel", "lease_expires_at", b"lease_expires_at", "llm", b"llm"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["brand_name", b"brand_name", "fence", b"fence", "history", b"history", "instructions", b"instructions", "lease_expires_at", b"lease_expires_at", "llm", b"llm", "locale", b"locale", "marker_tag", b"marker_tag", "redact", b"redact", "tone", b"tone"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["brand_name", b"brand_name", "channel", b"channel", "fence", b"fence", "history", b"history", "instructions", b"instructions", "lease_expires_at", b"lease_expires_at", "llm", b"llm", "locale", b"locale", "marker_tag", b"marker_tag", "redact", b"redact", "tone", b"tone"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -423,7 +429,7 @@ Global___CompleteTurnRequest: _TypeAlias = CompleteTurnRequest  # noqa: Y015
 
 @_typing.final
 class FailTurnRequest(_message.Message):
-    """A turn to give up. Next free number: 7."""
+    """A turn to give up. Where it was never begun, the message is recorded from what is said of it here. Next free number: 14."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -432,6 +438,13 @@ class FailTurnRequest(_message.Message):
     CHANNEL_FIELD_NUMBER: _builtins.int
     MESSAGE_ID_FIELD_NUMBER: _builtins.int
     DETAIL_FIELD_NUMBER: _builtins.int
+    CONTACT_FIELD_NUMBER: _builtins.int
+    TEXT_FIELD_NUMBER: _builtins.int
+    MEDIA_KIND_FIELD_NUMBER: _builtins.int
+    ACCOUNT_ID_FIELD_NUMBER: _builtins.int
+    SENT_AT_FIELD_NUMBER: _builtins.int
+    CONVERSATION_ID_FIELD_NUMBER: _builtins.int
+    RECORD_ONLY_FIELD_NUMBER: _builtins.int
     tenant_id: _builtins.str
     """The tenant."""
     turn_id: _builtins.str
@@ -442,6 +455,24 @@ class FailTurnRequest(_message.Message):
     """The provider's message id."""
     detail: _builtins.str
     """What went wrong the last time, for operators."""
+    text: _builtins.str
+    """What was written."""
+    media_kind: _builtins.str
+    """Kind of media that came with it or instead of it."""
+    account_id: _builtins.str
+    """The account at the provider it came in on."""
+    conversation_id: _builtins.str
+    """The conversation (webchat)."""
+    record_only: _builtins.bool
+    """True: nobody waits for an answer to it (a reaction, a disabled channel): nothing is handed over."""
+    @_builtins.property
+    def contact(self) -> Global___Contact:
+        """Who wrote; with it (or with conversation_id) a message that was never recorded is recorded now and waits for a person."""
+
+    @_builtins.property
+    def sent_at(self) -> _timestamp_pb2.Timestamp:
+        """When the customer sent it."""
+
     def __init__(
         self,
         *,
@@ -450,10 +481,17 @@ class FailTurnRequest(_message.Message):
         channel: _tenant_pb2.Channel.Kind.ValueType = ...,
         message_id: _builtins.str = ...,
         detail: _builtins.str = ...,
+        contact: Global___Contact | None = ...,
+        text: _builtins.str = ...,
+        media_kind: _builtins.str = ...,
+        account_id: _builtins.str = ...,
+        sent_at: _timestamp_pb2.Timestamp | None = ...,
+        conversation_id: _builtins.str = ...,
+        record_only: _builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["contact", b"contact", "sent_at", b"sent_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["channel", b"channel", "detail", b"detail", "message_id", b"message_id", "tenant_id", b"tenant_id", "turn_id", b"turn_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "channel", b"channel", "contact", b"contact", "conversation_id", b"conversation_id", "detail", b"detail", "media_kind", b"media_kind", "message_id", b"message_id", "record_only", b"record_only", "sent_at", b"sent_at", "tenant_id", b"tenant_id", "text", b"text", "turn_id", b"turn_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -657,7 +695,7 @@ Global___ClaimDeliveryResponse: _TypeAlias = ClaimDeliveryResponse  # noqa: Y015
 
 @_typing.final
 class ReportDeliveryRequest(_message.Message):
-    """What became of an attempt. Next free number: 11."""
+    """What became of an attempt. Next free number: 12."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -709,6 +747,7 @@ class ReportDeliveryRequest(_message.Message):
     ERROR_DETAIL_FIELD_NUMBER: _builtins.int
     OCCURRED_AT_FIELD_NUMBER: _builtins.int
     CHANNEL_FIELD_NUMBER: _builtins.int
+    ATTENTION_FIELD_NUMBER: _builtins.int
     tenant_id: _builtins.str
     """The tenant."""
     outbound_id: _builtins.str
@@ -725,6 +764,8 @@ class ReportDeliveryRequest(_message.Message):
     """The error in words, for operators."""
     channel: _tenant_pb2.Channel.Kind.ValueType
     """The channel, where only the provider's id is known."""
+    attention: _builtins.str
+    """What is wrong with the channel itself and needs a person, in a word ("reconnect": its token is no longer good); empty: nothing."""
     @_builtins.property
     def occurred_at(self) -> _timestamp_pb2.Timestamp:
         """When it happened."""
@@ -741,10 +782,11 @@ class ReportDeliveryRequest(_message.Message):
         error_detail: _builtins.str = ...,
         occurred_at: _timestamp_pb2.Timestamp | None = ...,
         channel: _tenant_pb2.Channel.Kind.ValueType = ...,
+        attention: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["occurred_at", b"occurred_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "channel", b"channel", "error_code", b"error_code", "error_detail", b"error_detail", "occurred_at", b"occurred_at", "outbound_id", b"outbound_id", "provider_message_id", b"provider_message_id", "state", b"state", "tenant_id", b"tenant_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "attention", b"attention", "channel", b"channel", "error_code", b"error_code", "error_detail", b"error_detail", "occurred_at", b"occurred_at", "outbound_id", b"outbound_id", "provider_message_id", b"provider_message_id", "state", b"state", "tenant_id", b"tenant_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -778,7 +820,7 @@ Global___ReportDeliveryResponse: _TypeAlias = ReportDeliveryResponse  # noqa: Y0
 
 @_typing.final
 class RecordHumanReplyRequest(_message.Message):
-    """A person's answer from another tool. Next free number: 8."""
+    """A person's answer from another tool. Next free number: 9."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -789,6 +831,7 @@ class RecordHumanReplyRequest(_message.Message):
     TEXT_FIELD_NUMBER: _builtins.int
     SENT_AT_FIELD_NUMBER: _builtins.int
     ACCOUNT_ID_FIELD_NUMBER: _builtins.int
+    MEDIA_KIND_FIELD_NUMBER: _builtins.int
     tenant_id: _builtins.str
     """The tenant."""
     channel: _tenant_pb2.Channel.Kind.ValueType
@@ -799,6 +842,8 @@ class RecordHumanReplyRequest(_message.Message):
     """What was written."""
     account_id: _builtins.str
     """The account at the provider."""
+    media_kind: _builtins.str
+    """Kind of media that came with it or instead of it."""
     @_builtins.property
     def contact(self) -> Global___Contact:
         """Whom it was written to."""
@@ -817,10 +862,11 @@ class RecordHumanReplyRequest(_message.Message):
         text: _builtins.str = ...,
         sent_at: _timestamp_pb2.Timestamp | None = ...,
         account_id: _builtins.str = ...,
+        media_kind: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["contact", b"contact", "sent_at", b"sent_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "channel", b"channel", "contact", b"contact", "message_id", b"message_id", "sent_at", b"sent_at", "tenant_id", b"tenant_id", "text", b"text"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "channel", b"channel", "contact", b"contact", "media_kind", b"media_kind", "message_id", b"message_id", "sent_at", b"sent_at", "tenant_id", b"tenant_id", "text", b"text"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1107,7 +1153,7 @@ Global___ListMessagesResponse: _TypeAlias = ListMessagesResponse  # noqa: Y015
 
 @_typing.final
 class Message(_message.Message):
-    """One message of a conversation. Next free number: 13."""
+    """One message of a conversation. Next free number: 14."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1156,6 +1202,7 @@ class Message(_message.Message):
     DELIVERY_FIELD_NUMBER: _builtins.int
     CREATED_AT_FIELD_NUMBER: _builtins.int
     MEDIA_KIND_FIELD_NUMBER: _builtins.int
+    DELIVERY_ERROR_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """Our id; rises with time within a conversation."""
     conversation_id: _builtins.str
@@ -1174,6 +1221,8 @@ class Message(_message.Message):
     """Delivery on a channel ("queued", "sent", "delivered", "read", "failed", "delivery_unknown", "cancelled"); empty: webchat or inbound."""
     media_kind: _builtins.str
     """Kind of media that came with it."""
+    delivery_error: _builtins.str
+    """Why it did not arrive, for agents ("window_closed: …"); empty where it did or may."""
     @_builtins.property
     def created_at(self) -> _timestamp_pb2.Timestamp:
         """When it was recorded."""
@@ -1191,10 +1240,11 @@ class Message(_message.Message):
         delivery: _builtins.str = ...,
         created_at: _timestamp_pb2.Timestamp | None = ...,
         media_kind: _builtins.str = ...,
+        delivery_error: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["author", b"author", "conversation_id", b"conversation_id", "created_at", b"created_at", "delivery", b"delivery", "id", b"id", "media_kind", b"media_kind", "source", b"source", "text", b"text", "turn_id", b"turn_id", "withheld", b"withheld"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["author", b"author", "conversation_id", b"conversation_id", "created_at", b"created_at", "delivery", b"delivery", "delivery_error", b"delivery_error", "id", b"id", "media_kind", b"media_kind", "source", b"source", "text", b"text", "turn_id", b"turn_id", "withheld", b"withheld"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -51,7 +51,7 @@ Global___Period: _TypeAlias = Period  # noqa: Y015
 
 @_typing.final
 class GetEscalationRatesRequest(_message.Message):
-    """Asks for rates. Next free number: 6."""
+    """Asks for rates. Next free number: 7."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -67,6 +67,8 @@ class GetEscalationRatesRequest(_message.Message):
         """Hours of the clock."""
         DAY: GetEscalationRatesRequest._Interval.ValueType  # 2
         """Days of the time zone."""
+        QUARTER_HOUR: GetEscalationRatesRequest._Interval.ValueType  # 3
+        """Quarters of an hour."""
 
     class Interval(_Interval, metaclass=_IntervalEnumTypeWrapper):
         """Width of the cells."""
@@ -77,12 +79,15 @@ class GetEscalationRatesRequest(_message.Message):
     """Hours of the clock."""
     DAY: GetEscalationRatesRequest.Interval.ValueType  # 2
     """Days of the time zone."""
+    QUARTER_HOUR: GetEscalationRatesRequest.Interval.ValueType  # 3
+    """Quarters of an hour."""
 
     TENANT_ID_FIELD_NUMBER: _builtins.int
     PERIOD_FIELD_NUMBER: _builtins.int
     TIME_ZONE_FIELD_NUMBER: _builtins.int
     INTERVAL_FIELD_NUMBER: _builtins.int
     CHANNEL_FIELD_NUMBER: _builtins.int
+    ALL_TENANTS_FIELD_NUMBER: _builtins.int
     tenant_id: _builtins.str
     """The tenant."""
     time_zone: _builtins.str
@@ -91,6 +96,8 @@ class GetEscalationRatesRequest(_message.Message):
     """Width of the cells."""
     channel: _builtins.str
     """Only this channel ("whatsapp"); empty: all."""
+    all_tenants: _builtins.bool
+    """Of all tenants together, for services and the operator; `tenant_id` stays empty."""
     @_builtins.property
     def period(self) -> Global___Period:
         """When."""
@@ -103,10 +110,11 @@ class GetEscalationRatesRequest(_message.Message):
         time_zone: _builtins.str = ...,
         interval: Global___GetEscalationRatesRequest.Interval.ValueType = ...,
         channel: _builtins.str = ...,
+        all_tenants: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["period", b"period"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["channel", b"channel", "interval", b"interval", "period", b"period", "tenant_id", b"tenant_id", "time_zone", b"time_zone"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["all_tenants", b"all_tenants", "channel", b"channel", "interval", b"interval", "period", b"period", "tenant_id", b"tenant_id", "time_zone", b"time_zone"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -121,7 +129,7 @@ class GetEscalationRatesResponse(_message.Message):
     CELLS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def cells(self) -> _containers.RepeatedCompositeFieldContainer[Global___RateCell]:
-        """One for each hour or day, channel, action and reason that had turns, in the order of time."""
+        """One for each quarter, hour or day, channel, action and reason that had turns, in the order of time."""
 
     def __init__(
         self,
@@ -178,14 +186,17 @@ Global___RateCell: _TypeAlias = RateCell  # noqa: Y015
 
 @_typing.final
 class GetScoreHistogramRequest(_message.Message):
-    """Asks for a histogram. Next free number: 3."""
+    """Asks for a histogram. Next free number: 4."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     TENANT_ID_FIELD_NUMBER: _builtins.int
     PERIOD_FIELD_NUMBER: _builtins.int
+    ALL_TENANTS_FIELD_NUMBER: _builtins.int
     tenant_id: _builtins.str
     """The tenant."""
+    all_tenants: _builtins.bool
+    """Of all tenants together, for services and the operator; `tenant_id` stays empty."""
     @_builtins.property
     def period(self) -> Global___Period:
         """When."""
@@ -195,10 +206,11 @@ class GetScoreHistogramRequest(_message.Message):
         *,
         tenant_id: _builtins.str = ...,
         period: Global___Period | None = ...,
+        all_tenants: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["period", b"period"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["period", b"period", "tenant_id", b"tenant_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["all_tenants", b"all_tenants", "period", b"period", "tenant_id", b"tenant_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -206,23 +218,35 @@ Global___GetScoreHistogramRequest: _TypeAlias = GetScoreHistogramRequest  # noqa
 
 @_typing.final
 class GetScoreHistogramResponse(_message.Message):
-    """A histogram. Next free number: 2."""
+    """A histogram. Next free number: 4."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     COUNTS_FIELD_NUMBER: _builtins.int
+    THRESHOLDS_FIELD_NUMBER: _builtins.int
+    HIGH_STAKES_THRESHOLDS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def counts(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
         """Counts of 50 bins of equal width from 0 to 1."""
+
+    @_builtins.property
+    def thresholds(self) -> _policy_pb2.Thresholds:
+        """The thresholds that are in force now; absent for all tenants together."""
+
+    @_builtins.property
+    def high_stakes_thresholds(self) -> _policy_pb2.Thresholds:
+        """Those on high-stakes topics."""
 
     def __init__(
         self,
         *,
         counts: _abc.Iterable[_builtins.int] | None = ...,
+        thresholds: _policy_pb2.Thresholds | None = ...,
+        high_stakes_thresholds: _policy_pb2.Thresholds | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["high_stakes_thresholds", b"high_stakes_thresholds", "thresholds", b"thresholds"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["counts", b"counts"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["counts", b"counts", "high_stakes_thresholds", b"high_stakes_thresholds", "thresholds", b"thresholds"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -230,21 +254,27 @@ Global___GetScoreHistogramResponse: _TypeAlias = GetScoreHistogramResponse  # no
 
 @_typing.final
 class GetReliabilityRequest(_message.Message):
-    """Asks how true the scores are. Next free number: 2."""
+    """Asks how true the scores are. Next free number: 3."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     TENANT_ID_FIELD_NUMBER: _builtins.int
+    ALL_TENANTS_FIELD_NUMBER: _builtins.int
     tenant_id: _builtins.str
     """The tenant."""
+    all_tenants: _builtins.bool
+    """Of all tenants together, for services and the operator; `tenant_id` stays empty. Scores are then as they were given, because each
+    tenant has a calibration of its own.
+    """
     def __init__(
         self,
         *,
         tenant_id: _builtins.str = ...,
+        all_tenants: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["tenant_id", b"tenant_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["all_tenants", b"all_tenants", "tenant_id", b"tenant_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -795,14 +825,17 @@ Global___RecommendThresholdsResponse: _TypeAlias = RecommendThresholdsResponse  
 
 @_typing.final
 class GetOutcomesRequest(_message.Message):
-    """Asks for outcomes. Next free number: 3."""
+    """Asks for outcomes. Next free number: 4."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     TENANT_ID_FIELD_NUMBER: _builtins.int
     PERIOD_FIELD_NUMBER: _builtins.int
+    ALL_TENANTS_FIELD_NUMBER: _builtins.int
     tenant_id: _builtins.str
     """The tenant."""
+    all_tenants: _builtins.bool
+    """Of all tenants together, for services and the operator; `tenant_id` stays empty."""
     @_builtins.property
     def period(self) -> Global___Period:
         """When."""
@@ -812,10 +845,11 @@ class GetOutcomesRequest(_message.Message):
         *,
         tenant_id: _builtins.str = ...,
         period: Global___Period | None = ...,
+        all_tenants: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["period", b"period"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["period", b"period", "tenant_id", b"tenant_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["all_tenants", b"all_tenants", "period", b"period", "tenant_id", b"tenant_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -823,7 +857,7 @@ Global___GetOutcomesRequest: _TypeAlias = GetOutcomesRequest  # noqa: Y015
 
 @_typing.final
 class GetOutcomesResponse(_message.Message):
-    """Outcomes of conversations. Next free number: 9."""
+    """Outcomes of conversations. Next free number: 10."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -835,6 +869,7 @@ class GetOutcomesResponse(_message.Message):
     WAITING_SECONDS_P90_FIELD_NUMBER: _builtins.int
     WAITING_NOW_FIELD_NUMBER: _builtins.int
     SIGNALS_FIELD_NUMBER: _builtins.int
+    WAITS_FIELD_NUMBER: _builtins.int
     conversations: _builtins.int
     """Conversations that began in the period."""
     contained: _builtins.int
@@ -853,6 +888,10 @@ class GetOutcomesResponse(_message.Message):
     def signals(self) -> _containers.RepeatedCompositeFieldContainer[Global___SignalCount]:
         """Turns by the signal that spoke loudest against the reply."""
 
+    @_builtins.property
+    def waits(self) -> _containers.RepeatedCompositeFieldContainer[Global___WaitBand]:
+        """The waiting times, banded: handoffs that began in the period and were claimed."""
+
     def __init__(
         self,
         *,
@@ -864,14 +903,47 @@ class GetOutcomesResponse(_message.Message):
         waiting_seconds_p90: _builtins.float = ...,
         waiting_now: _builtins.int = ...,
         signals: _abc.Iterable[Global___SignalCount] | None = ...,
+        waits: _abc.Iterable[Global___WaitBand] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["contained", b"contained", "conversations", b"conversations", "handoffs", b"handoffs", "reopened", b"reopened", "signals", b"signals", "waiting_now", b"waiting_now", "waiting_seconds_p50", b"waiting_seconds_p50", "waiting_seconds_p90", b"waiting_seconds_p90"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["contained", b"contained", "conversations", b"conversations", "handoffs", b"handoffs", "reopened", b"reopened", "signals", b"signals", "waiting_now", b"waiting_now", "waiting_seconds_p50", b"waiting_seconds_p50", "waiting_seconds_p90", b"waiting_seconds_p90", "waits", b"waits"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetOutcomesResponse: _TypeAlias = GetOutcomesResponse  # noqa: Y015
+
+@_typing.final
+class WaitBand(_message.Message):
+    """Handoffs that waited about as long. Next free number: 4."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FROM_SECONDS_FIELD_NUMBER: _builtins.int
+    TO_SECONDS_FIELD_NUMBER: _builtins.int
+    HANDOFFS_FIELD_NUMBER: _builtins.int
+    from_seconds: _builtins.int
+    """Seconds from the handoff to the claim, from here on."""
+    to_seconds: _builtins.int
+    """Up to, without; absent in the last band."""
+    handoffs: _builtins.int
+    """How many."""
+    def __init__(
+        self,
+        *,
+        from_seconds: _builtins.int = ...,
+        to_seconds: _builtins.int | None = ...,
+        handoffs: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_to_seconds", b"_to_seconds", "to_seconds", b"to_seconds"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_to_seconds", b"_to_seconds", "from_seconds", b"from_seconds", "handoffs", b"handoffs", "to_seconds", b"to_seconds"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__to_seconds: _TypeAlias = _typing.Literal["to_seconds"]  # noqa: Y015
+    _WhichOneofArgType__to_seconds: _TypeAlias = _typing.Literal["_to_seconds", b"_to_seconds"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__to_seconds) -> _WhichOneofReturnType__to_seconds | None: ...
+
+Global___WaitBand: _TypeAlias = WaitBand  # noqa: Y015
 
 @_typing.final
 class SignalCount(_message.Message):
@@ -980,8 +1052,577 @@ class ReplayDecisionResponse(_message.Message):
 Global___ReplayDecisionResponse: _TypeAlias = ReplayDecisionResponse  # noqa: Y015
 
 @_typing.final
+class GetStagesRequest(_message.Message):
+    """Asks for turns by stage. Next free number: 4."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TENANT_ID_FIELD_NUMBER: _builtins.int
+    PERIOD_FIELD_NUMBER: _builtins.int
+    ALL_TENANTS_FIELD_NUMBER: _builtins.int
+    tenant_id: _builtins.str
+    """The tenant."""
+    all_tenants: _builtins.bool
+    """Of all tenants together, for services and the operator; `tenant_id` stays empty."""
+    @_builtins.property
+    def period(self) -> Global___Period:
+        """When."""
+
+    def __init__(
+        self,
+        *,
+        tenant_id: _builtins.str = ...,
+        period: Global___Period | None = ...,
+        all_tenants: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["period", b"period"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["all_tenants", b"all_tenants", "period", b"period", "tenant_id", b"tenant_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetStagesRequest: _TypeAlias = GetStagesRequest  # noqa: Y015
+
+@_typing.final
+class GetStagesResponse(_message.Message):
+    """Turns by stage. Next free number: 2."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STAGES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def stages(self) -> _containers.RepeatedCompositeFieldContainer[Global___StageCount]:
+        """One for each stage, action and action that would have been taken; by stage, then the most turns first."""
+
+    def __init__(
+        self,
+        *,
+        stages: _abc.Iterable[Global___StageCount] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["stages", b"stages"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetStagesResponse: _TypeAlias = GetStagesResponse  # noqa: Y015
+
+@_typing.final
+class StageCount(_message.Message):
+    """Turns that were decided under the same stage. Next free number: 5."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STAGE_FIELD_NUMBER: _builtins.int
+    ACTION_FIELD_NUMBER: _builtins.int
+    SHADOW_ACTION_FIELD_NUMBER: _builtins.int
+    TURNS_FIELD_NUMBER: _builtins.int
+    stage: _builtins.str
+    """"shadow", "canary" or "on"; empty: nothing was decided, or not known any more (counted before stages were)."""
+    action: _policy_pb2.Decision.Action.ValueType
+    """What was done."""
+    shadow_action: _policy_pb2.Decision.Action.ValueType
+    """What would have been done; ACTION_UNSPECIFIED where the decision was in force."""
+    turns: _builtins.int
+    """How many."""
+    def __init__(
+        self,
+        *,
+        stage: _builtins.str = ...,
+        action: _policy_pb2.Decision.Action.ValueType = ...,
+        shadow_action: _policy_pb2.Decision.Action.ValueType = ...,
+        turns: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "shadow_action", b"shadow_action", "stage", b"stage", "turns", b"turns"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StageCount: _TypeAlias = StageCount  # noqa: Y015
+
+@_typing.final
+class ListTenantFiguresRequest(_message.Message):
+    """Asks for the figures of all tenants. Next free number: 3."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PERIOD_FIELD_NUMBER: _builtins.int
+    LIMIT_FIELD_NUMBER: _builtins.int
+    limit: _builtins.int
+    """At most so many, 100 by default."""
+    @_builtins.property
+    def period(self) -> Global___Period:
+        """When."""
+
+    def __init__(
+        self,
+        *,
+        period: Global___Period | None = ...,
+        limit: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["period", b"period"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["limit", b"limit", "period", b"period"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListTenantFiguresRequest: _TypeAlias = ListTenantFiguresRequest  # noqa: Y015
+
+@_typing.final
+class ListTenantFiguresResponse(_message.Message):
+    """Figures by tenant. Next free number: 3."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TENANTS_FIELD_NUMBER: _builtins.int
+    TOTAL_FIELD_NUMBER: _builtins.int
+    total: _builtins.int
+    """How many tenants had turns."""
+    @_builtins.property
+    def tenants(self) -> _containers.RepeatedCompositeFieldContainer[Global___TenantFigures]:
+        """The most turns first."""
+
+    def __init__(
+        self,
+        *,
+        tenants: _abc.Iterable[Global___TenantFigures] | None = ...,
+        total: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["tenants", b"tenants", "total", b"total"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListTenantFiguresResponse: _TypeAlias = ListTenantFiguresResponse  # noqa: Y015
+
+@_typing.final
+class TenantFigures(_message.Message):
+    """Figures of one tenant. Next free number: 5."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TENANT_ID_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    TURNS_FIELD_NUMBER: _builtins.int
+    ESCALATED_FIELD_NUMBER: _builtins.int
+    tenant_id: _builtins.str
+    """The tenant."""
+    name: _builtins.str
+    """Its name."""
+    turns: _builtins.int
+    """Turns of the period."""
+    escalated: _builtins.int
+    """Those of them that were escalated."""
+    def __init__(
+        self,
+        *,
+        tenant_id: _builtins.str = ...,
+        name: _builtins.str = ...,
+        turns: _builtins.int = ...,
+        escalated: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["escalated", b"escalated", "name", b"name", "tenant_id", b"tenant_id", "turns", b"turns"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TenantFigures: _TypeAlias = TenantFigures  # noqa: Y015
+
+@_typing.final
+class ListTurnsRequest(_message.Message):
+    """Asks for the turns behind a figure; what is left open asks for all. Next free number: 15."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    class _Judged:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _JudgedEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[ListTurnsRequest._Judged.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        JUDGED_UNSPECIFIED: ListTurnsRequest._Judged.ValueType  # 0
+        """Anything or nothing."""
+        ANY: ListTurnsRequest._Judged.ValueType  # 1
+        """Something."""
+        CORRECT: ListTurnsRequest._Judged.ValueType  # 2
+        """That it was correct."""
+        WRONG: ListTurnsRequest._Judged.ValueType  # 3
+        """That it was wrong, or that it had to be edited."""
+
+    class Judged(_Judged, metaclass=_JudgedEnumTypeWrapper):
+        """What people said of a reply."""
+
+    JUDGED_UNSPECIFIED: ListTurnsRequest.Judged.ValueType  # 0
+    """Anything or nothing."""
+    ANY: ListTurnsRequest.Judged.ValueType  # 1
+    """Something."""
+    CORRECT: ListTurnsRequest.Judged.ValueType  # 2
+    """That it was correct."""
+    WRONG: ListTurnsRequest.Judged.ValueType  # 3
+    """That it was wrong, or that it had to be edited."""
+
+    TENANT_ID_FIELD_NUMBER: _builtins.int
+    PERIOD_FIELD_NUMBER: _builtins.int
+    ACTIONS_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    CHANNEL_FIELD_NUMBER: _builtins.int
+    SCORE_FROM_FIELD_NUMBER: _builtins.int
+    SCORE_TO_FIELD_NUMBER: _builtins.int
+    LOUDEST_SIGNAL_FIELD_NUMBER: _builtins.int
+    STAGE_FIELD_NUMBER: _builtins.int
+    JUDGED_FIELD_NUMBER: _builtins.int
+    ALL_TENANTS_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    SHADOW_ACTION_FIELD_NUMBER: _builtins.int
+    tenant_id: _builtins.str
+    """The tenant."""
+    reason: _builtins.str
+    """Only with this reason; set and empty: only those without one."""
+    channel: _builtins.str
+    """Only on this channel ("whatsapp")."""
+    score_from: _builtins.float
+    """Only with a score from here on."""
+    score_to: _builtins.float
+    """Only with a score up to, without; 1 is included."""
+    loudest_signal: _builtins.str
+    """Only those in which this signal spoke loudest against the reply."""
+    stage: _builtins.str
+    """Only those that were decided under this stage."""
+    judged: Global___ListTurnsRequest.Judged.ValueType
+    """Only those of which people said this."""
+    all_tenants: _builtins.bool
+    """Of all tenants together, for services and the operator; `tenant_id` stays empty."""
+    page_size: _builtins.int
+    """At most so many, 50 by default."""
+    page_token: _builtins.str
+    """From the last answer."""
+    shadow_action: _policy_pb2.Decision.Action.ValueType
+    """Only those that would have been decided so where decisions were not in force."""
+    @_builtins.property
+    def period(self) -> Global___Period:
+        """When they were completed: whole quarters of an hour, as in the figures. With `judged`: when they were completed, and everything
+        where it is absent.
+        """
+
+    @_builtins.property
+    def actions(self) -> _containers.RepeatedScalarFieldContainer[_policy_pb2.Decision.Action.ValueType]:
+        """Only with one of these actions; ACTION_UNSPECIFIED stands for turns in which nothing was decided."""
+
+    def __init__(
+        self,
+        *,
+        tenant_id: _builtins.str = ...,
+        period: Global___Period | None = ...,
+        actions: _abc.Iterable[_policy_pb2.Decision.Action.ValueType] | None = ...,
+        reason: _builtins.str | None = ...,
+        channel: _builtins.str = ...,
+        score_from: _builtins.float | None = ...,
+        score_to: _builtins.float | None = ...,
+        loudest_signal: _builtins.str = ...,
+        stage: _builtins.str = ...,
+        judged: Global___ListTurnsRequest.Judged.ValueType = ...,
+        all_tenants: _builtins.bool = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+        shadow_action: _policy_pb2.Decision.Action.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_reason", b"_reason", "_score_from", b"_score_from", "_score_to", b"_score_to", "period", b"period", "reason", b"reason", "score_from", b"score_from", "score_to", b"score_to"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_reason", b"_reason", "_score_from", b"_score_from", "_score_to", b"_score_to", "actions", b"actions", "all_tenants", b"all_tenants", "channel", b"channel", "judged", b"judged", "loudest_signal", b"loudest_signal", "page_size", b"page_size", "page_token", b"page_token", "period", b"period", "reason", b"reason", "score_from", b"score_from", "score_to", b"score_to", "shadow_action", b"shadow_action", "stage", b"stage", "tenant_id", b"tenant_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__reason: _TypeAlias = _typing.Literal["reason"]  # noqa: Y015
+    _WhichOneofArgType__reason: _TypeAlias = _typing.Literal["_reason", b"_reason"]  # noqa: Y015
+    _WhichOneofReturnType__score_from: _TypeAlias = _typing.Literal["score_from"]  # noqa: Y015
+    _WhichOneofArgType__score_from: _TypeAlias = _typing.Literal["_score_from", b"_score_from"]  # noqa: Y015
+    _WhichOneofReturnType__score_to: _TypeAlias = _typing.Literal["score_to"]  # noqa: Y015
+    _WhichOneofArgType__score_to: _TypeAlias = _typing.Literal["_score_to", b"_score_to"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__reason) -> _WhichOneofReturnType__reason | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__score_from) -> _WhichOneofReturnType__score_from | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__score_to) -> _WhichOneofReturnType__score_to | None: ...
+
+Global___ListTurnsRequest: _TypeAlias = ListTurnsRequest  # noqa: Y015
+
+@_typing.final
+class ListTurnsResponse(_message.Message):
+    """Some turns. Next free number: 3."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TURNS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Empty on the last page."""
+    @_builtins.property
+    def turns(self) -> _containers.RepeatedCompositeFieldContainer[Global___CountedTurn]:
+        """The newest first."""
+
+    def __init__(
+        self,
+        *,
+        turns: _abc.Iterable[Global___CountedTurn] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_page_token", b"next_page_token", "turns", b"turns"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListTurnsResponse: _TypeAlias = ListTurnsResponse  # noqa: Y015
+
+@_typing.final
+class CountedTurn(_message.Message):
+    """One turn as figures count it. Next free number: 11."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TURN_ID_FIELD_NUMBER: _builtins.int
+    CONVERSATION_ID_FIELD_NUMBER: _builtins.int
+    TENANT_ID_FIELD_NUMBER: _builtins.int
+    CHANNEL_FIELD_NUMBER: _builtins.int
+    DECISION_FIELD_NUMBER: _builtins.int
+    USER_MESSAGE_FIELD_NUMBER: _builtins.int
+    LOUDEST_SIGNAL_FIELD_NUMBER: _builtins.int
+    STAGE_FIELD_NUMBER: _builtins.int
+    COMPLETED_AT_FIELD_NUMBER: _builtins.int
+    CORRECT_FIELD_NUMBER: _builtins.int
+    turn_id: _builtins.str
+    """The turn; ReplayDecision tells the whole story of its decision."""
+    conversation_id: _builtins.str
+    """Its conversation; empty where it was given up before there was one."""
+    tenant_id: _builtins.str
+    """The tenant."""
+    channel: _builtins.str
+    """The channel ("whatsapp")."""
+    user_message: _builtins.str
+    """What the customer wrote, at most 200 characters of it."""
+    loudest_signal: _builtins.str
+    """The signal that spoke loudest against the reply; empty: none did."""
+    stage: _builtins.str
+    """The stage of the rollout it was decided under."""
+    correct: _builtins.bool
+    """Whether the reply was correct, as far as people said."""
+    @_builtins.property
+    def decision(self) -> _policy_pb2.Decision:
+        """The decision with score, level, thresholds and versions."""
+
+    @_builtins.property
+    def completed_at(self) -> _timestamp_pb2.Timestamp:
+        """When it was completed."""
+
+    def __init__(
+        self,
+        *,
+        turn_id: _builtins.str = ...,
+        conversation_id: _builtins.str = ...,
+        tenant_id: _builtins.str = ...,
+        channel: _builtins.str = ...,
+        decision: _policy_pb2.Decision | None = ...,
+        user_message: _builtins.str = ...,
+        loudest_signal: _builtins.str = ...,
+        stage: _builtins.str = ...,
+        completed_at: _timestamp_pb2.Timestamp | None = ...,
+        correct: _builtins.bool | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_correct", b"_correct", "completed_at", b"completed_at", "correct", b"correct", "decision", b"decision"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_correct", b"_correct", "channel", b"channel", "completed_at", b"completed_at", "conversation_id", b"conversation_id", "correct", b"correct", "decision", b"decision", "loudest_signal", b"loudest_signal", "stage", b"stage", "tenant_id", b"tenant_id", "turn_id", b"turn_id", "user_message", b"user_message"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__correct: _TypeAlias = _typing.Literal["correct"]  # noqa: Y015
+    _WhichOneofArgType__correct: _TypeAlias = _typing.Literal["_correct", b"_correct"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__correct) -> _WhichOneofReturnType__correct | None: ...
+
+Global___CountedTurn: _TypeAlias = CountedTurn  # noqa: Y015
+
+@_typing.final
+class ListOutcomesRequest(_message.Message):
+    """Asks for the conversations or handoffs behind a figure. Next free number: 9."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    class _Kind:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _KindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[ListOutcomesRequest._Kind.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        KIND_UNSPECIFIED: ListOutcomesRequest._Kind.ValueType  # 0
+        """Never valid."""
+        CONVERSATIONS: ListOutcomesRequest._Kind.ValueType  # 1
+        """Conversations that began in the period."""
+        CONTAINED: ListOutcomesRequest._Kind.ValueType  # 2
+        """Those no person was needed for within 7 days of their beginning."""
+        NEEDED_PERSON: ListOutcomesRequest._Kind.ValueType  # 3
+        """Those a person was needed for."""
+        REOPENED: ListOutcomesRequest._Kind.ValueType  # 4
+        """Those that were closed and came back within 7 days of it."""
+        HANDOFFS: ListOutcomesRequest._Kind.ValueType  # 5
+        """Handoffs that began in the period."""
+        CLAIMED: ListOutcomesRequest._Kind.ValueType  # 6
+        """Those of them that were claimed."""
+        WAITING_NOW: ListOutcomesRequest._Kind.ValueType  # 7
+        """Handoffs that wait at this moment, whenever they began."""
+
+    class Kind(_Kind, metaclass=_KindEnumTypeWrapper):
+        """The figure that is meant."""
+
+    KIND_UNSPECIFIED: ListOutcomesRequest.Kind.ValueType  # 0
+    """Never valid."""
+    CONVERSATIONS: ListOutcomesRequest.Kind.ValueType  # 1
+    """Conversations that began in the period."""
+    CONTAINED: ListOutcomesRequest.Kind.ValueType  # 2
+    """Those no person was needed for within 7 days of their beginning."""
+    NEEDED_PERSON: ListOutcomesRequest.Kind.ValueType  # 3
+    """Those a person was needed for."""
+    REOPENED: ListOutcomesRequest.Kind.ValueType  # 4
+    """Those that were closed and came back within 7 days of it."""
+    HANDOFFS: ListOutcomesRequest.Kind.ValueType  # 5
+    """Handoffs that began in the period."""
+    CLAIMED: ListOutcomesRequest.Kind.ValueType  # 6
+    """Those of them that were claimed."""
+    WAITING_NOW: ListOutcomesRequest.Kind.ValueType  # 7
+    """Handoffs that wait at this moment, whenever they began."""
+
+    TENANT_ID_FIELD_NUMBER: _builtins.int
+    PERIOD_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    WAIT_FROM_SECONDS_FIELD_NUMBER: _builtins.int
+    WAIT_TO_SECONDS_FIELD_NUMBER: _builtins.int
+    ALL_TENANTS_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    tenant_id: _builtins.str
+    """The tenant."""
+    kind: Global___ListOutcomesRequest.Kind.ValueType
+    """The figure."""
+    wait_from_seconds: _builtins.int
+    """CLAIMED: only those that waited so many seconds or longer."""
+    wait_to_seconds: _builtins.int
+    """CLAIMED: only those that waited less."""
+    all_tenants: _builtins.bool
+    """Of all tenants together, for services and the operator; `tenant_id` stays empty."""
+    page_size: _builtins.int
+    """At most so many, 50 by default."""
+    page_token: _builtins.str
+    """From the last answer."""
+    @_builtins.property
+    def period(self) -> Global___Period:
+        """When."""
+
+    def __init__(
+        self,
+        *,
+        tenant_id: _builtins.str = ...,
+        period: Global___Period | None = ...,
+        kind: Global___ListOutcomesRequest.Kind.ValueType = ...,
+        wait_from_seconds: _builtins.int = ...,
+        wait_to_seconds: _builtins.int | None = ...,
+        all_tenants: _builtins.bool = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_wait_to_seconds", b"_wait_to_seconds", "period", b"period", "wait_to_seconds", b"wait_to_seconds"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_wait_to_seconds", b"_wait_to_seconds", "all_tenants", b"all_tenants", "kind", b"kind", "page_size", b"page_size", "page_token", b"page_token", "period", b"period", "tenant_id", b"tenant_id", "wait_from_seconds", b"wait_from_seconds", "wait_to_seconds", b"wait_to_seconds"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__wait_to_seconds: _TypeAlias = _typing.Literal["wait_to_seconds"]  # noqa: Y015
+    _WhichOneofArgType__wait_to_seconds: _TypeAlias = _typing.Literal["_wait_to_seconds", b"_wait_to_seconds"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__wait_to_seconds) -> _WhichOneofReturnType__wait_to_seconds | None: ...
+
+Global___ListOutcomesRequest: _TypeAlias = ListOutcomesRequest  # noqa: Y015
+
+@_typing.final
+class ListOutcomesResponse(_message.Message):
+    """Some conversations or handoffs. Next free number: 3."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OUTCOMES_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Empty on the last page."""
+    @_builtins.property
+    def outcomes(self) -> _containers.RepeatedCompositeFieldContainer[Global___CountedOutcome]:
+        """The newest first."""
+
+    def __init__(
+        self,
+        *,
+        outcomes: _abc.Iterable[Global___CountedOutcome] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_page_token", b"next_page_token", "outcomes", b"outcomes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListOutcomesResponse: _TypeAlias = ListOutcomesResponse  # noqa: Y015
+
+@_typing.final
+class CountedOutcome(_message.Message):
+    """One conversation or handoff as figures count it. Next free number: 9."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TENANT_ID_FIELD_NUMBER: _builtins.int
+    CONVERSATION_ID_FIELD_NUMBER: _builtins.int
+    CHANNEL_FIELD_NUMBER: _builtins.int
+    BEGAN_AT_FIELD_NUMBER: _builtins.int
+    HANDOFF_ID_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    WAITED_SECONDS_FIELD_NUMBER: _builtins.int
+    CLAIMED_BY_FIELD_NUMBER: _builtins.int
+    tenant_id: _builtins.str
+    """The tenant."""
+    conversation_id: _builtins.str
+    """The conversation."""
+    channel: _builtins.str
+    """Its channel ("whatsapp")."""
+    handoff_id: _builtins.str
+    """The handoff; empty where conversations are listed."""
+    reason: _builtins.str
+    """Its reason."""
+    waited_seconds: _builtins.int
+    """Seconds from the handoff to the claim; absent: not claimed."""
+    claimed_by: _builtins.str
+    """Who claimed it."""
+    @_builtins.property
+    def began_at(self) -> _timestamp_pb2.Timestamp:
+        """When the conversation or the handoff began."""
+
+    def __init__(
+        self,
+        *,
+        tenant_id: _builtins.str = ...,
+        conversation_id: _builtins.str = ...,
+        channel: _builtins.str = ...,
+        began_at: _timestamp_pb2.Timestamp | None = ...,
+        handoff_id: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        waited_seconds: _builtins.int | None = ...,
+        claimed_by: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_waited_seconds", b"_waited_seconds", "began_at", b"began_at", "waited_seconds", b"waited_seconds"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_waited_seconds", b"_waited_seconds", "began_at", b"began_at", "channel", b"channel", "claimed_by", b"claimed_by", "conversation_id", b"conversation_id", "handoff_id", b"handoff_id", "reason", b"reason", "tenant_id", b"tenant_id", "waited_seconds", b"waited_seconds"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__waited_seconds: _TypeAlias = _typing.Literal["waited_seconds"]  # noqa: Y015
+    _WhichOneofArgType__waited_seconds: _TypeAlias = _typing.Literal["_waited_seconds", b"_waited_seconds"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__waited_seconds) -> _WhichOneofReturnType__waited_seconds | None: ...
+
+Global___CountedOutcome: _TypeAlias = CountedOutcome  # noqa: Y015
+
+@_typing.final
 class ListEventsRequest(_message.Message):
-    """Asks for events. Next free number: 5."""
+    """Asks for events. Next free number: 12."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -989,6 +1630,13 @@ class ListEventsRequest(_message.Message):
     TYPE_FIELD_NUMBER: _builtins.int
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    CONVERSATION_ID_FIELD_NUMBER: _builtins.int
+    PERIOD_FIELD_NUMBER: _builtins.int
+    TEXT_FIELD_NUMBER: _builtins.int
+    ACTION_FIELD_NUMBER: _builtins.int
+    TURN_ID_FIELD_NUMBER: _builtins.int
+    ALL_TENANTS_FIELD_NUMBER: _builtins.int
     tenant_id: _builtins.str
     """The tenant."""
     type: _builtins.str
@@ -997,6 +1645,22 @@ class ListEventsRequest(_message.Message):
     """At most so many, 50 by default."""
     page_token: _builtins.str
     """From the last answer."""
+    reason: _builtins.str
+    """Only with this reason ("low_confidence")."""
+    conversation_id: _builtins.str
+    """Only of this conversation."""
+    text: _builtins.str
+    """Only where the data holds this text, whatever its case."""
+    action: _policy_pb2.Decision.Action.ValueType
+    """Only with this action."""
+    turn_id: _builtins.str
+    """Only of this turn."""
+    all_tenants: _builtins.bool
+    """Of all tenants together, for services and the operator; `tenant_id` stays empty."""
+    @_builtins.property
+    def period(self) -> Global___Period:
+        """When they were recorded; absent: everything."""
+
     def __init__(
         self,
         *,
@@ -1004,10 +1668,17 @@ class ListEventsRequest(_message.Message):
         type: _builtins.str = ...,
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        conversation_id: _builtins.str = ...,
+        period: Global___Period | None = ...,
+        text: _builtins.str = ...,
+        action: _policy_pb2.Decision.Action.ValueType = ...,
+        turn_id: _builtins.str = ...,
+        all_tenants: _builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["period", b"period"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token", "tenant_id", b"tenant_id", "type", b"type"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "all_tenants", b"all_tenants", "conversation_id", b"conversation_id", "page_size", b"page_size", "page_token", b"page_token", "period", b"period", "reason", b"reason", "tenant_id", b"tenant_id", "text", b"text", "turn_id", b"turn_id", "type", b"type"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1015,27 +1686,33 @@ Global___ListEventsRequest: _TypeAlias = ListEventsRequest  # noqa: Y015
 
 @_typing.final
 class ListEventsResponse(_message.Message):
-    """Some events. Next free number: 3."""
+    """Some events. Next free number: 4."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     EVENTS_FIELD_NUMBER: _builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    SEARCHED_TO_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
     """Empty on the last page."""
     @_builtins.property
     def events(self) -> _containers.RepeatedCompositeFieldContainer[_event_pb2.Event]:
         """The newest first."""
 
+    @_builtins.property
+    def searched_to(self) -> _timestamp_pb2.Timestamp:
+        """How far back this call has looked, where it stopped before the page was full."""
+
     def __init__(
         self,
         *,
         events: _abc.Iterable[_event_pb2.Event] | None = ...,
         next_page_token: _builtins.str = ...,
+        searched_to: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["searched_to", b"searched_to"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["events", b"events", "next_page_token", b"next_page_token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["events", b"events", "next_page_token", b"next_page_token", "searched_to", b"searched_to"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -70,6 +70,26 @@ class InsightServiceStub(object):
                 request_serializer=metachat_dot_escalation_dot_v1_dot_insight__pb2.ReplayDecisionRequest.SerializeToString,
                 response_deserializer=metachat_dot_escalation_dot_v1_dot_insight__pb2.ReplayDecisionResponse.FromString,
                 _registered_method=True)
+        self.GetStages = channel.unary_unary(
+                '/metachat.escalation.v1.InsightService/GetStages',
+                request_serializer=metachat_dot_escalation_dot_v1_dot_insight__pb2.GetStagesRequest.SerializeToString,
+                response_deserializer=metachat_dot_escalation_dot_v1_dot_insight__pb2.GetStagesResponse.FromString,
+                _registered_method=True)
+        self.ListTenantFigures = channel.unary_unary(
+                '/metachat.escalation.v1.InsightService/ListTenantFigures',
+                request_serializer=metachat_dot_escalation_dot_v1_dot_insight__pb2.ListTenantFiguresRequest.SerializeToString,
+                response_deserializer=metachat_dot_escalation_dot_v1_dot_insight__pb2.ListTenantFiguresResponse.FromString,
+                _registered_method=True)
+        self.ListTurns = channel.unary_unary(
+                '/metachat.escalation.v1.InsightService/ListTurns',
+                request_serializer=metachat_dot_escalation_dot_v1_dot_insight__pb2.ListTurnsRequest.SerializeToString,
+                response_deserializer=metachat_dot_escalation_dot_v1_dot_insight__pb2.ListTurnsResponse.FromString,
+                _registered_method=True)
+        self.ListOutcomes = channel.unary_unary(
+                '/metachat.escalation.v1.InsightService/ListOutcomes',
+                request_serializer=metachat_dot_escalation_dot_v1_dot_insight__pb2.ListOutcomesRequest.SerializeToString,
+                response_deserializer=metachat_dot_escalation_dot_v1_dot_insight__pb2.ListOutcomesResponse.FromString,
+                _registered_method=True)
         self.ListEvents = channel.unary_unary(
                 '/metachat.escalation.v1.InsightService/ListEvents',
                 request_serializer=metachat_dot_escalation_dot_v1_dot_insight__pb2.ListEventsRequest.SerializeToString,
@@ -82,7 +102,7 @@ class InsightServiceServicer(object):
     """
 
     def GetEscalationRates(self, request, context):
-        """Escalation rates over time. By hour at most 35 days, by day at most ten years, else INVALID_ARGUMENT.
+        """Escalation rates over time. By quarter of an hour at most 4 days, by hour 35 days, by day ten years, else INVALID_ARGUMENT.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -131,8 +151,38 @@ class InsightServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetStages(self, request, context):
+        """Turns by the stage of the rollout they were decided under: what was done, and what would have been done.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListTenantFigures(self, request, context):
+        """Turns and escalations of every tenant that had any, the most turns first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListTurns(self, request, context):
+        """The turns behind a figure, the newest first: by the same periods and the same words. Turns that were deleted since are counted in
+        the figures and missing here.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListOutcomes(self, request, context):
+        """The conversations and handoffs behind the figures of GetOutcomes, the newest first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListEvents(self, request, context):
-        """Lists events, the newest first.
+        """Lists events, the newest first. One call looks through a bounded number of them: a page may hold fewer than were asked for, or
+        none, and still name a next one.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -175,6 +225,26 @@ def add_InsightServiceServicer_to_server(servicer, server):
                     servicer.ReplayDecision,
                     request_deserializer=metachat_dot_escalation_dot_v1_dot_insight__pb2.ReplayDecisionRequest.FromString,
                     response_serializer=metachat_dot_escalation_dot_v1_dot_insight__pb2.ReplayDecisionResponse.SerializeToString,
+            ),
+            'GetStages': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetStages,
+                    request_deserializer=metachat_dot_escalation_dot_v1_dot_insight__pb2.GetStagesRequest.FromString,
+                    response_serializer=metachat_dot_escalation_dot_v1_dot_insight__pb2.GetStagesResponse.SerializeToString,
+            ),
+            'ListTenantFigures': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListTenantFigures,
+                    request_deserializer=metachat_dot_escalation_dot_v1_dot_insight__pb2.ListTenantFiguresRequest.FromString,
+                    response_serializer=metachat_dot_escalation_dot_v1_dot_insight__pb2.ListTenantFiguresResponse.SerializeToString,
+            ),
+            'ListTurns': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListTurns,
+                    request_deserializer=metachat_dot_escalation_dot_v1_dot_insight__pb2.ListTurnsRequest.FromString,
+                    response_serializer=metachat_dot_escalation_dot_v1_dot_insight__pb2.ListTurnsResponse.SerializeToString,
+            ),
+            'ListOutcomes': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListOutcomes,
+                    request_deserializer=metachat_dot_escalation_dot_v1_dot_insight__pb2.ListOutcomesRequest.FromString,
+                    response_serializer=metachat_dot_escalation_dot_v1_dot_insight__pb2.ListOutcomesResponse.SerializeToString,
             ),
             'ListEvents': grpc.unary_unary_rpc_method_handler(
                     servicer.ListEvents,
@@ -372,6 +442,114 @@ class InsightService(object):
             '/metachat.escalation.v1.InsightService/ReplayDecision',
             metachat_dot_escalation_dot_v1_dot_insight__pb2.ReplayDecisionRequest.SerializeToString,
             metachat_dot_escalation_dot_v1_dot_insight__pb2.ReplayDecisionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetStages(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/metachat.escalation.v1.InsightService/GetStages',
+            metachat_dot_escalation_dot_v1_dot_insight__pb2.GetStagesRequest.SerializeToString,
+            metachat_dot_escalation_dot_v1_dot_insight__pb2.GetStagesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListTenantFigures(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/metachat.escalation.v1.InsightService/ListTenantFigures',
+            metachat_dot_escalation_dot_v1_dot_insight__pb2.ListTenantFiguresRequest.SerializeToString,
+            metachat_dot_escalation_dot_v1_dot_insight__pb2.ListTenantFiguresResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListTurns(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/metachat.escalation.v1.InsightService/ListTurns',
+            metachat_dot_escalation_dot_v1_dot_insight__pb2.ListTurnsRequest.SerializeToString,
+            metachat_dot_escalation_dot_v1_dot_insight__pb2.ListTurnsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListOutcomes(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/metachat.escalation.v1.InsightService/ListOutcomes',
+            metachat_dot_escalation_dot_v1_dot_insight__pb2.ListOutcomesRequest.SerializeToString,
+            metachat_dot_escalation_dot_v1_dot_insight__pb2.ListOutcomesResponse.FromString,
             options,
             channel_credentials,
             insecure,

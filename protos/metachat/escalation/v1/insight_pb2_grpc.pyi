@@ -34,7 +34,7 @@ class InsightServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> InsightServiceAsyncStub: ...
     GetEscalationRates: _grpc.UnaryUnaryMultiCallable[_insight_pb2.GetEscalationRatesRequest, _insight_pb2.GetEscalationRatesResponse]
-    """Escalation rates over time. By hour at most 35 days, by day at most ten years, else INVALID_ARGUMENT."""
+    """Escalation rates over time. By quarter of an hour at most 4 days, by hour 35 days, by day ten years, else INVALID_ARGUMENT."""
     GetScoreHistogram: _grpc.UnaryUnaryMultiCallable[_insight_pb2.GetScoreHistogramRequest, _insight_pb2.GetScoreHistogramResponse]
     """Distribution of the scores."""
     GetReliability: _grpc.UnaryUnaryMultiCallable[_insight_pb2.GetReliabilityRequest, _insight_pb2.GetReliabilityResponse]
@@ -49,8 +49,20 @@ class InsightServiceStub:
     """Containment, waiting times, reopened conversations, answers by signal."""
     ReplayDecision: _grpc.UnaryUnaryMultiCallable[_insight_pb2.ReplayDecisionRequest, _insight_pb2.ReplayDecisionResponse]
     """Decides a stored turn once more from what was stored and says what differs, and which version made it so."""
+    GetStages: _grpc.UnaryUnaryMultiCallable[_insight_pb2.GetStagesRequest, _insight_pb2.GetStagesResponse]
+    """Turns by the stage of the rollout they were decided under: what was done, and what would have been done."""
+    ListTenantFigures: _grpc.UnaryUnaryMultiCallable[_insight_pb2.ListTenantFiguresRequest, _insight_pb2.ListTenantFiguresResponse]
+    """Turns and escalations of every tenant that had any, the most turns first."""
+    ListTurns: _grpc.UnaryUnaryMultiCallable[_insight_pb2.ListTurnsRequest, _insight_pb2.ListTurnsResponse]
+    """The turns behind a figure, the newest first: by the same periods and the same words. Turns that were deleted since are counted in
+    the figures and missing here.
+    """
+    ListOutcomes: _grpc.UnaryUnaryMultiCallable[_insight_pb2.ListOutcomesRequest, _insight_pb2.ListOutcomesResponse]
+    """The conversations and handoffs behind the figures of GetOutcomes, the newest first."""
     ListEvents: _grpc.UnaryUnaryMultiCallable[_insight_pb2.ListEventsRequest, _insight_pb2.ListEventsResponse]
-    """Lists events, the newest first."""
+    """Lists events, the newest first. One call looks through a bounded number of them: a page may hold fewer than were asked for, or
+    none, and still name a next one.
+    """
 
 @_typing.type_check_only
 class InsightServiceAsyncStub(InsightServiceStub):
@@ -58,7 +70,7 @@ class InsightServiceAsyncStub(InsightServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     GetEscalationRates: _aio.UnaryUnaryMultiCallable[_insight_pb2.GetEscalationRatesRequest, _insight_pb2.GetEscalationRatesResponse]  # type: ignore[assignment]
-    """Escalation rates over time. By hour at most 35 days, by day at most ten years, else INVALID_ARGUMENT."""
+    """Escalation rates over time. By quarter of an hour at most 4 days, by hour 35 days, by day ten years, else INVALID_ARGUMENT."""
     GetScoreHistogram: _aio.UnaryUnaryMultiCallable[_insight_pb2.GetScoreHistogramRequest, _insight_pb2.GetScoreHistogramResponse]  # type: ignore[assignment]
     """Distribution of the scores."""
     GetReliability: _aio.UnaryUnaryMultiCallable[_insight_pb2.GetReliabilityRequest, _insight_pb2.GetReliabilityResponse]  # type: ignore[assignment]
@@ -73,8 +85,20 @@ class InsightServiceAsyncStub(InsightServiceStub):
     """Containment, waiting times, reopened conversations, answers by signal."""
     ReplayDecision: _aio.UnaryUnaryMultiCallable[_insight_pb2.ReplayDecisionRequest, _insight_pb2.ReplayDecisionResponse]  # type: ignore[assignment]
     """Decides a stored turn once more from what was stored and says what differs, and which version made it so."""
+    GetStages: _aio.UnaryUnaryMultiCallable[_insight_pb2.GetStagesRequest, _insight_pb2.GetStagesResponse]  # type: ignore[assignment]
+    """Turns by the stage of the rollout they were decided under: what was done, and what would have been done."""
+    ListTenantFigures: _aio.UnaryUnaryMultiCallable[_insight_pb2.ListTenantFiguresRequest, _insight_pb2.ListTenantFiguresResponse]  # type: ignore[assignment]
+    """Turns and escalations of every tenant that had any, the most turns first."""
+    ListTurns: _aio.UnaryUnaryMultiCallable[_insight_pb2.ListTurnsRequest, _insight_pb2.ListTurnsResponse]  # type: ignore[assignment]
+    """The turns behind a figure, the newest first: by the same periods and the same words. Turns that were deleted since are counted in
+    the figures and missing here.
+    """
+    ListOutcomes: _aio.UnaryUnaryMultiCallable[_insight_pb2.ListOutcomesRequest, _insight_pb2.ListOutcomesResponse]  # type: ignore[assignment]
+    """The conversations and handoffs behind the figures of GetOutcomes, the newest first."""
     ListEvents: _aio.UnaryUnaryMultiCallable[_insight_pb2.ListEventsRequest, _insight_pb2.ListEventsResponse]  # type: ignore[assignment]
-    """Lists events, the newest first."""
+    """Lists events, the newest first. One call looks through a bounded number of them: a page may hold fewer than were asked for, or
+    none, and still name a next one.
+    """
 
 class InsightServiceServicer(metaclass=_abc_1.ABCMeta):
     """Figures, what-if and guarantees."""
@@ -85,7 +109,7 @@ class InsightServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _insight_pb2.GetEscalationRatesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_insight_pb2.GetEscalationRatesResponse, _abc.Awaitable[_insight_pb2.GetEscalationRatesResponse]]:
-        """Escalation rates over time. By hour at most 35 days, by day at most ten years, else INVALID_ARGUMENT."""
+        """Escalation rates over time. By quarter of an hour at most 4 days, by hour 35 days, by day ten years, else INVALID_ARGUMENT."""
 
     @_abc_1.abstractmethod
     def GetScoreHistogram(
@@ -138,11 +162,47 @@ class InsightServiceServicer(metaclass=_abc_1.ABCMeta):
         """Decides a stored turn once more from what was stored and says what differs, and which version made it so."""
 
     @_abc_1.abstractmethod
+    def GetStages(
+        self,
+        request: _insight_pb2.GetStagesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_insight_pb2.GetStagesResponse, _abc.Awaitable[_insight_pb2.GetStagesResponse]]:
+        """Turns by the stage of the rollout they were decided under: what was done, and what would have been done."""
+
+    @_abc_1.abstractmethod
+    def ListTenantFigures(
+        self,
+        request: _insight_pb2.ListTenantFiguresRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_insight_pb2.ListTenantFiguresResponse, _abc.Awaitable[_insight_pb2.ListTenantFiguresResponse]]:
+        """Turns and escalations of every tenant that had any, the most turns first."""
+
+    @_abc_1.abstractmethod
+    def ListTurns(
+        self,
+        request: _insight_pb2.ListTurnsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_insight_pb2.ListTurnsResponse, _abc.Awaitable[_insight_pb2.ListTurnsResponse]]:
+        """The turns behind a figure, the newest first: by the same periods and the same words. Turns that were deleted since are counted in
+        the figures and missing here.
+        """
+
+    @_abc_1.abstractmethod
+    def ListOutcomes(
+        self,
+        request: _insight_pb2.ListOutcomesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_insight_pb2.ListOutcomesResponse, _abc.Awaitable[_insight_pb2.ListOutcomesResponse]]:
+        """The conversations and handoffs behind the figures of GetOutcomes, the newest first."""
+
+    @_abc_1.abstractmethod
     def ListEvents(
         self,
         request: _insight_pb2.ListEventsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_insight_pb2.ListEventsResponse, _abc.Awaitable[_insight_pb2.ListEventsResponse]]:
-        """Lists events, the newest first."""
+        """Lists events, the newest first. One call looks through a bounded number of them: a page may hold fewer than were asked for, or
+        none, and still name a next one.
+        """
 
 def add_InsightServiceServicer_to_server(servicer: InsightServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -344,7 +344,7 @@ Global___TenantChange: _TypeAlias = TenantChange  # noqa: Y015
 
 @_typing.final
 class Channel(_message.Message):
-    """A way customers reach a tenant. Next free number: 8."""
+    """A way customers reach a tenant. Next free number: 11."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -386,6 +386,9 @@ class Channel(_message.Message):
     ACCESS_TOKEN_SET_FIELD_NUMBER: _builtins.int
     DISPLAY_NAME_FIELD_NUMBER: _builtins.int
     ENABLED_FIELD_NUMBER: _builtins.int
+    ATTENTION_FIELD_NUMBER: _builtins.int
+    ATTENTION_DETAIL_FIELD_NUMBER: _builtins.int
+    ATTENTION_SINCE_FIELD_NUMBER: _builtins.int
     tenant_id: _builtins.str
     """The tenant."""
     kind: Global___Channel.Kind.ValueType
@@ -400,6 +403,16 @@ class Channel(_message.Message):
     """What people see ("+1 555 123 4567")."""
     enabled: _builtins.bool
     """False: inbound messages are recorded and not answered."""
+    attention: _builtins.str
+    """What is wrong with it and needs a person, in a word ("reconnect": the provider refuses its token); empty: nothing. A new token or a
+    message that goes out clears it.
+    """
+    attention_detail: _builtins.str
+    """What the provider said."""
+    @_builtins.property
+    def attention_since(self) -> _timestamp_pb2.Timestamp:
+        """Since when."""
+
     def __init__(
         self,
         *,
@@ -410,10 +423,13 @@ class Channel(_message.Message):
         access_token_set: _builtins.bool = ...,
         display_name: _builtins.str = ...,
         enabled: _builtins.bool = ...,
+        attention: _builtins.str = ...,
+        attention_detail: _builtins.str = ...,
+        attention_since: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["attention_since", b"attention_since"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["access_token", b"access_token", "access_token_set", b"access_token_set", "account_id", b"account_id", "display_name", b"display_name", "enabled", b"enabled", "kind", b"kind", "tenant_id", b"tenant_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["access_token", b"access_token", "access_token_set", b"access_token_set", "account_id", b"account_id", "attention", b"attention", "attention_detail", b"attention_detail", "attention_since", b"attention_since", "display_name", b"display_name", "enabled", b"enabled", "kind", b"kind", "tenant_id", b"tenant_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
