@@ -17,6 +17,7 @@ from services.common.errors import Kind, ServiceError, invalid_field
 from services.common.settings import Secret
 from services.escalation import change_log, tenant_settings
 from services.escalation.change_log import current_actor
+from services.escalation.llm_address import check_key_stays
 from services.escalation.secrets import SecretBox, key_id_of
 from services.escalation.store import change_log as audit_log
 from services.escalation.store import request_log
@@ -156,6 +157,12 @@ class Administration:
         current = tenant_settings.from_json(stored.settings)
         merged = tenant_settings.merge(current, change.settings, change.mask, name_given=bool(change.name))
         tenant_settings.check(merged.settings)
+        check_key_stays(
+            current.llm,
+            merged.settings.llm,
+            stored=tenant_settings.API_KEY in stored.secrets,
+            given=merged.api_key is not None,
+        )
         name = _tenant_name(change.name) if merged.renamed else stored.name
         settings = tenant_settings.to_json(merged.settings)
         policy_changed = settings != tenant_settings.to_json(current)

@@ -42,6 +42,7 @@ from services.escalation.insight_figures import Figures
 from services.escalation.insight_replay import Replays
 from services.escalation.insight_whatif import WhatIf
 from services.escalation.migrations.upgrade import upgrade
+from services.escalation.previews import Previews
 from services.escalation.privacy import Privacy
 from services.escalation.recalibration import Recalibration
 from services.escalation.relay import Relay
@@ -138,6 +139,13 @@ async def open_service(settings: Settings, *, clock: Clock | None = None) -> Asy
             clock=clock,
             enabled_globally=settings.escalation_enabled,
         )
+        previews = Previews(
+            database=database,
+            directory=directory,
+            scoring=scoring,
+            clock=clock,
+            enabled_globally=settings.escalation_enabled,
+        )
         # Planned RPCs keep the answer of the generated class (the type checker calls that abstract); the
         # access rules refuse them by name before it is asked.
         conversation_tokens = ConversationTokens(installation.secret_key)
@@ -166,7 +174,7 @@ async def open_service(settings: Settings, *, clock: Clock | None = None) -> Asy
             servicers=(
                 Registration(conversations, conversation_pb2_grpc.add_ConversationServiceServicer_to_server),
                 Registration(
-                    EscalationServicer(desk=desk),
+                    EscalationServicer(desk=desk, previews=previews),
                     escalation_pb2_grpc.add_EscalationServiceServicer_to_server,
                 ),
                 Registration(

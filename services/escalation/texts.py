@@ -24,6 +24,8 @@ _NAMES: Final = (
     "email_received",
     "bot_disclosure",
 )
+# Those that a tenant may write (fields of MessageSettings); "closed" has no default of ours.
+MESSAGES: Final = (*(name for name in _NAMES if name != _DISCLAIMER), "closed")
 
 DEFAULTS: Final[Mapping[str, Mapping[str, str]]] = MappingProxyType(
     {

@@ -51,7 +51,7 @@ async def stub() -> AsyncIterator[Any]:
         servicers=(
             # Decide needs nothing of what stands behind the other RPC.
             Registration(
-                EscalationServicer(desk=None),  # type: ignore[arg-type]
+                EscalationServicer(desk=None, previews=None),  # type: ignore[arg-type]
                 escalation_pb2_grpc.add_EscalationServiceServicer_to_server,
             ),
         ),
@@ -92,7 +92,7 @@ async def test_golden_cases_through_a_real_server(stub: Any) -> None:
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_golden_case_through_grpcio_testing(case: Case) -> None:
     service = escalation_pb2.DESCRIPTOR.services_by_name["EscalationService"]
-    servicer = Synchronous(EscalationServicer(desk=None))  # type: ignore[arg-type]
+    servicer = Synchronous(EscalationServicer(desk=None, previews=None))  # type: ignore[arg-type]
     server = grpc_testing.server_from_dictionary({service: servicer}, grpc_testing.strict_real_time())
     call = server.invoke_unary_unary(DECIDE, (), request_of(case), None)
     decision, _, code, _ = call.termination()

@@ -10,18 +10,21 @@ from services.common.errors import invalid_field
 from services.common.logs import turn_context
 from services.escalation import policy_reading
 from services.escalation.policy import TurnFacts, decide
+from services.escalation.previews import Previews
+from services.escalation.servicers.previews import PreviewRpcs
 from services.escalation.servicers.translation import decision_message, outcome_message, storable
 from services.escalation.store.identity import new_id
 from services.escalation.turn_desk import TurnDesk
 from services.escalation.turns.model import Arrival
 
 
-class EscalationServicer(escalation_pb2_grpc.EscalationServiceServicer):
+class EscalationServicer(PreviewRpcs, escalation_pb2_grpc.EscalationServiceServicer):
     """See the contracts."""
 
-    def __init__(self, *, desk: TurnDesk) -> None:
+    def __init__(self, *, desk: TurnDesk, previews: Previews) -> None:
         """Takes what it translates to."""
         self._desk = desk
+        self._previews = previews
 
     async def Decide(self, request: escalation_pb2.DecideRequest, context: Any) -> policy_pb2.Decision:
         """A score and a policy in, a decision out; nothing is read or recorded."""

@@ -35,6 +35,13 @@ def place_of(conversation_id: str) -> float:
     return int.from_bytes(digest[:8], "big") / _WHOLE * 100.0
 
 
+def shadowed(settings: TenantSettings, channel: str) -> bool:
+    """Whether no conversation of the channel is treated as decided; in CANARY some are."""
+    given = settings.confidence_escalation.rollout
+    stage = next((one.stage for one in given.channels if one.channel == channel), given.stage)
+    return stage == Rollout.SHADOW
+
+
 def stage_of(settings: TenantSettings, channel: str, conversation_id: str) -> Stage:
     """The stage of a conversation on a channel ("webchat", "whatsapp", "messenger", "api")."""
     given = settings.confidence_escalation.rollout
