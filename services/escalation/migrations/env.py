@@ -5,6 +5,7 @@ from alembic import context
 # Each part adds its tables to the same metadata.
 from services.escalation.store import (  # noqa: F401
     account_schema,
+    channel_schema,
     handover_schema,
     housekeeping_schema,
     insight_schema,

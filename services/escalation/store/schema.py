@@ -102,6 +102,9 @@ channels = Table(
     _text("key_id"),
     _text("display_name"),
     Column("enabled", Boolean, nullable=False, server_default=text("true")),
+    _text("attention"),  # reconnect: the provider refuses its token; empty: nothing is wrong
+    _text("attention_detail"),
+    _instant("attention_since", nullable=True),
     UniqueConstraint("kind", "account_id"),
 )
 
@@ -306,6 +309,12 @@ handoffs = Table(
         postgresql_where=text("state = 'waiting' AND timed_out_at IS NULL"),
     ),
     Index("ix_handoffs_conversation", "conversation_id"),
+    Index(
+        "ix_handoffs_elsewhere",
+        "claimed_at",
+        sqlite_where=text("state = 'claimed' AND claimed_by = 'another tool'"),
+        postgresql_where=text("state = 'claimed' AND claimed_by = 'another tool'"),
+    ),
     # At most one open handoff of a conversation.
     Index(
         "uq_handoffs_open",
@@ -350,6 +359,13 @@ outbox = Table(
         postgresql_where=text("published_at IS NULL"),
     ),
     Index("ix_outbox_provider", "tenant_id", "channel", "provider_message_id"),
+    Index("ix_outbox_recent", "tenant_id", "id"),
+    Index(
+        "ix_outbox_sending",
+        "lease_expires_at",
+        sqlite_where=text("state = 'sending'"),
+        postgresql_where=text("state = 'sending'"),
+    ),
 )
 
 events = Table(

@@ -10,6 +10,7 @@ from sqlalchemy import Connection, Table, delete, select, tuple_, update
 
 from services.escalation.store import (  # noqa: F401 - each adds its tables to the schema
     account_schema,
+    channel_schema,
     deferred,
     handover_schema,
     housekeeping_schema,
