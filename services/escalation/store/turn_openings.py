@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 from services.common.errors import Kind, ServiceError
 from services.escalation.policy import Policy, TurnFacts, decide
 from services.escalation.policy_reading import to_record
-from services.escalation.store import conversations, turn_endings, turns
+from services.escalation.store import conversations, places, turn_endings, turns
 from services.escalation.store.conversations import LockedConversation, holding
 from services.escalation.store.identity import new_id
 from services.escalation.turns import closing as closings
@@ -79,39 +79,13 @@ def begin(connection: Connection, arrival: Arrival, terms: Terms, now: datetime)
             # Read again, now that nobody else changes it.
             row = turns.by_id(connection, arrival.tenant_id, row["id"])
             return _go_on(connection, conversation, row, arrival, terms, now)
-    contact_id = _contact_of(connection, arrival)
+    contact_id = places.contact_of(connection, arrival)
     with holding(
-        connection, arrival.tenant_id, _place_of(connection, arrival, contact_id), now
+        connection, arrival.tenant_id, places.place_of(connection, arrival, contact_id), now
     ) as conversation:
         if arrival.conversation_id and (conversation is None or conversation.channel != arrival.channel):
             raise ServiceError(Kind.NOT_FOUND, "there is no such conversation")
         return _go_on(connection, conversation, row, arrival, terms, now, contact_id)
-
-
-def _contact_of(connection: Connection, arrival: Arrival) -> str | None:
-    if arrival.conversation_id:
-        return None  # the conversation has its contact
-    return conversations.contact_for(
-        connection,
-        tenant_id=arrival.tenant_id,
-        channel=arrival.channel,
-        address=arrival.contact_address,
-        user_id=arrival.contact_user_id,
-        display_name=arrival.contact_name,
-    )
-
-
-def _place_of(connection: Connection, arrival: Arrival, contact_id: str | None) -> str:
-    """The conversation that the message belongs to; empty: a new one."""
-    if arrival.conversation_id or arrival.standing_key is None:
-        return arrival.conversation_id
-    key = _standing_key(arrival, contact_id)
-    return conversations.standing_id(connection, arrival.tenant_id, arrival.channel, key) or ""
-
-
-def _standing_key(arrival: Arrival, contact_id: str | None) -> str:
-    """By contact, not by identifier: who becomes known by another one keeps the conversation."""
-    return f"{arrival.account_id}/{contact_id or arrival.standing_key}"
 
 
 def _go_on(
@@ -211,7 +185,7 @@ def _record(
             channel=arrival.channel,
             account_id=arrival.account_id,
             contact_id=contact_id,
-            standing_key=None if arrival.standing_key is None else _standing_key(arrival, contact_id),
+            standing_key=places.standing_key(arrival, contact_id),
             now=now,
             first_message_id=message_id,
             last_customer_message_at=wrote_at,
