@@ -155,12 +155,21 @@ async def _begin(
 
 
 async def _draft(task: DraftTask, begin: BeginTurnRequest, responders: Responders, deadline: float) -> Draft:
-    name = responders.name_for(task.llm.provider)
     left = deadline - time.monotonic()
     seconds = left - min(left * _COMPLETE_SHARE, _COMPLETE_RESERVE)
+    return await ask_responder(
+        task, begin.text, tenant_id=begin.tenant_id, responders=responders, seconds=seconds
+    )
+
+
+async def ask_responder(
+    task: DraftTask, text: str, *, tenant_id: str, responders: Responders, seconds: float
+) -> Draft:
+    """The draft of the tenant's responder, or why there is none, within `seconds`; raises nothing."""
+    name = responders.name_for(task.llm.provider)
     started = time.monotonic()
     with tracer().start_as_current_span("draft"):
-        draft = await _ask(name, task, begin, responders, seconds)
+        draft = await _ask(name, task, text, tenant_id, responders, seconds)
     if not draft.responder:
         draft.responder = name
     if not draft.reply and not draft.failure:
@@ -177,19 +186,19 @@ async def _draft(task: DraftTask, begin: BeginTurnRequest, responders: Responder
 
 
 async def _ask(
-    name: str, task: DraftTask, begin: BeginTurnRequest, responders: Responders, seconds: float
+    name: str, task: DraftTask, text: str, tenant_id: str, responders: Responders, seconds: float
 ) -> Draft:
     responder = responders.pick(name)
     if responder is None:
         return failed("unknown_responder", f"no responder is called {name!r}")
-    if not begin.text.strip():
+    if not text.strip():
         return failed("unsupported_message", "the message holds no text")
     if seconds <= 0:
         return failed("timeout", "no time was left for a draft")
     limit = asyncio.timeout(seconds)
     try:
         async with limit:
-            return await responder.draft(task, begin.text, tenant_id=begin.tenant_id, seconds=seconds)
+            return await responder.draft(task, text, tenant_id=tenant_id, seconds=seconds)
     except (
         Exception
     ) as error:  # the boundary to responders: a fault costs a draft, never the record of the turn

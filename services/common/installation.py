@@ -11,6 +11,8 @@ from urllib.parse import urlsplit
 
 from services.common.settings import EnvironmentReader, Secret
 
+# Where WhatsApp and Messenger are, unless WHATSAPP_API_BASE_URL or MESSENGER_API_BASE_URL say otherwise.
+META_API: Final = "https://graph.facebook.com/v23.0"
 # name of the need → (variable, file in the data folder)
 _KEYS: Final = {
     "secret_key": ("METACHAT_SECRET_KEY", "secret-key"),

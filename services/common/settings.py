@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from typing import Final
+from urllib.parse import urlsplit
 
 _TRUE: Final = frozenset({"true", "1", "yes", "on"})
 _FALSE: Final = frozenset({"false", "0", "no", "off"})
@@ -138,6 +139,14 @@ class EnvironmentReader:
                 return choice
         self.fault(f"{name}={value!r} is unknown: use one of {', '.join(choices)}")
         return default
+
+    def address(self, name: str, default: str) -> str:
+        """An http or https address, without a slash at its end."""
+        value = self.text(name, default).rstrip("/")
+        parts = urlsplit(value)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            self.fault(f"{name}={value!r} is no address: write http://… or https://…")
+        return value
 
     def fault(self, message: str) -> None:
         """Add a fault that the caller found; it should name the variable and say what to do."""

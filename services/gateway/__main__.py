@@ -14,10 +14,13 @@ from typing import Final
 import uvicorn
 from metachat.chat.v1.chat_pb2_grpc import add_ChatServiceServicer_to_server
 from metachat.escalation.v1.conversation_pb2_grpc import ConversationServiceStub
+from metachat.escalation.v1.escalation_pb2_grpc import EscalationServiceStub
 from metachat.escalation.v1.knowledge_pb2_grpc import KnowledgeServiceStub
+from metachat.escalation.v1.tenant_pb2 import Channel
 from metachat.escalation.v1.tenant_pb2_grpc import TenantServiceStub
 
 from services.assistant.responders.composition import build_responders
+from services.assistant.responders.retrieval import Retrieval
 from services.common.access import AccessPolicy, StaticTokens
 from services.common.clock import SystemClock
 from services.common.grpc_channel import open_channel
@@ -29,11 +32,13 @@ from services.common.settings import Secret, SettingsError
 from services.common.telemetry import configure_tracing
 from services.gateway.app import CHAT, CONFIDENCE, ESCALATION, SERVICES, build_app
 from services.gateway.auth import Gate, KeyVerifier
+from services.gateway.connection_tests import ChannelTests
 from services.gateway.contract_comments import Comments
 from services.gateway.events import EventStreams
 from services.gateway.health import HealthPages, grpc_dependency, queue_dependency
 from services.gateway.json_mapping import JsonMapping
 from services.gateway.openapi import OpenApiPage
+from services.gateway.preview import Preview
 from services.gateway.rate_limits import RateLimits
 from services.gateway.rest import RestDoor
 from services.gateway.settings import Settings
@@ -117,10 +122,23 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
             ChatLimits(RateLimits(settings.limits), tenant_limits, clock),
             seconds=settings.turn_seconds,
         )
+        preview = Preview(
+            EscalationServiceStub(internal),
+            responders,
+            Retrieval(KnowledgeServiceStub(internal)),
+            clock,
+            seconds=settings.turn_seconds,
+        )
+        channel_tests = ChannelTests(
+            tenants,
+            {Channel.WHATSAPP: settings.whatsapp_api, Channel.MESSENGER: settings.messenger_api},
+        )
         mapping = JsonMapping()
         bindings = [binding for service in SERVICES for binding in bindings_of(service, mapping)]
         targets: dict[str, Target] = {
-            CHAT.full_name: LocalTarget(http_calls(webchat), seconds=settings.turn_seconds),
+            CHAT.full_name: LocalTarget(
+                http_calls(webchat, preview, channel_tests), seconds=settings.turn_seconds
+            ),
             CONFIDENCE.full_name: RemoteTarget(confidence, passes_bearer=False),
         }
         to_escalation = RemoteTarget(passing, passes_bearer=True)
@@ -154,11 +172,7 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
             port=settings.grpc_port,
             port_variable="GATEWAY_GRPC_PORT",
             servicers=[
-                # Planned RPCs keep the answer of the generated class; the access rules refuse them before.
-                Registration(
-                    ChatServicer(webchat),  # type: ignore[abstract] # planned RPCs, see above
-                    add_ChatServiceServicer_to_server,
-                )
+                Registration(ChatServicer(webchat, preview, channel_tests), add_ChatServiceServicer_to_server)
             ],
             access=policy,
             drain_seconds=settings.drain_seconds,

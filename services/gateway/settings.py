@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from services.common.installation import Installation
+from services.common.installation import META_API, Installation
 from services.common.settings import EnvironmentReader, Secret
 from services.gateway.rate_limits import Limits
 
@@ -32,6 +32,9 @@ class Settings:
     turn_seconds: float
     # Messages a minute at the chat door where a tenant has no limits of its own; 0: no limit.
     limits: Limits
+    # Where channels are tested: as the worker sends.
+    whatsapp_api: str
+    messenger_api: str
     # Whether a tenant's llm.baseUrl may lead to inside addresses.
     allow_private_addresses: bool
     # How long a stopping process waits for the calls in hand.
@@ -66,6 +69,8 @@ class Settings:
                     "GATEWAY_MESSAGES_PER_MINUTE_PER_VISITOR", 120, minimum=0, maximum=100_000
                 ),
             ),
+            whatsapp_api=reader.address("WHATSAPP_API_BASE_URL", META_API),
+            messenger_api=reader.address("MESSENGER_API_BASE_URL", META_API),
             allow_private_addresses=reader.flag("LLM_ALLOW_PRIVATE_ADDRESSES", not installation.production),
             drain_seconds=reader.number("GATEWAY_DRAIN_SECONDS", 40.0, minimum=0, maximum=3600),
             log_level=reader.choice("LOG_LEVEL", "INFO", ("DEBUG", "INFO", "WARNING", "ERROR")),

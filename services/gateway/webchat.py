@@ -7,7 +7,17 @@ import hashlib
 import secrets
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from metachat.chat.v1.chat_pb2 import ChatMetadata, ChatRequest, ChatResponse, ConfidenceEscalation
+from metachat.chat.v1.chat_pb2 import (
+    ChatMetadata,
+    ChatRequest,
+    ChatResponse,
+    ConfidenceEscalation,
+    ConnectionTest,
+    PreviewRequest,
+    PreviewResponse,
+    TestChannelRequest,
+    TestResponderRequest,
+)
 from metachat.chat.v1.chat_pb2_grpc import ChatServiceServicer
 from metachat.escalation.v1.conversation_pb2 import BeginTurnRequest, BeginTurnResponse, Contact, TurnOutcome
 from metachat.escalation.v1.policy_pb2 import Decision
@@ -24,6 +34,8 @@ if TYPE_CHECKING:
     from metachat.escalation.v1.conversation_pb2_grpc import ConversationServiceAsyncStub
 
     from services.assistant.responders.port import Responders
+    from services.gateway.connection_tests import ChannelTests
+    from services.gateway.preview import Preview
     from services.gateway.targets import DoorCall
     from services.gateway.tenant_limits import ChatLimits
 
@@ -162,9 +174,11 @@ def _brief(decision: Decision) -> ConfidenceEscalation:
 class ChatServicer(ChatServiceServicer):
     """ChatService over gRPC; the server has validated the request and let the caller in."""
 
-    def __init__(self, webchat: Webchat) -> None:
-        """Takes the function that HTTP uses too."""
+    def __init__(self, webchat: Webchat, preview: Preview, channels: ChannelTests) -> None:
+        """Takes the functions that HTTP uses too."""
         self._webchat = webchat
+        self._preview = preview
+        self._channels = channels
 
     async def Chat(self, request: ChatRequest, context: Any) -> ChatResponse:
         """One turn. Public keys need an `origin` in the metadata as they do over HTTP."""
@@ -176,9 +190,17 @@ class ChatServicer(ChatServiceServicer):
             request, caller, client=address_of(context.peer()), seconds=context.time_remaining()
         )
 
-    async def Preview(self, request: Any, context: Any) -> Any:
-        """Planned; the server refuses it before it comes here."""
-        raise ServiceError(Kind.UNIMPLEMENTED, "ChatService.Preview is not implemented yet")
+    async def Preview(self, request: PreviewRequest, context: Any) -> PreviewResponse:
+        """See the contract."""
+        return await self._preview.preview(request, seconds=context.time_remaining())
+
+    async def TestResponder(self, request: TestResponderRequest, context: Any) -> ConnectionTest:
+        """See the contract."""
+        return await self._preview.test_responder(request, seconds=context.time_remaining())
+
+    async def TestChannel(self, request: TestChannelRequest, _context: Any) -> ConnectionTest:
+        """See the contract."""
+        return await self._channels.test(request)
 
 
 def address_of(peer: str) -> str:
@@ -187,7 +209,7 @@ def address_of(peer: str) -> str:
     return rest.rpartition(":")[0].strip("[]") if family in ("ipv4", "ipv6") else peer
 
 
-def http_calls(webchat: Webchat) -> dict[str, Any]:
+def http_calls(webchat: Webchat, previews: Preview, channels: ChannelTests) -> dict[str, Any]:
     """The RPCs of ChatService as the REST door calls them."""
 
     async def chat(request: ChatRequest, call: DoorCall) -> ChatResponse:
@@ -195,4 +217,13 @@ def http_calls(webchat: Webchat) -> dict[str, Any]:
             raise ServiceError(Kind.UNAUTHENTICATED, "a bearer token is needed")
         return await webchat.answer(request, call.caller, client=call.client, seconds=call.seconds)
 
-    return {"Chat": chat}
+    async def preview(request: PreviewRequest, call: DoorCall) -> PreviewResponse:
+        return await previews.preview(request, seconds=call.seconds)
+
+    async def test_responder(request: TestResponderRequest, call: DoorCall) -> ConnectionTest:
+        return await previews.test_responder(request, seconds=call.seconds)
+
+    async def test_channel(request: TestChannelRequest, _call: DoorCall) -> ConnectionTest:
+        return await channels.test(request)
+
+    return {"Chat": chat, "Preview": preview, "TestResponder": test_responder, "TestChannel": test_channel}

@@ -4,13 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
-from urllib.parse import urlsplit
 
-from services.common.installation import Installation
+from services.common.installation import META_API, Installation
 from services.common.settings import EnvironmentReader
-
-META_API: Final = "https://graph.facebook.com/v23.0"
 
 
 @dataclass(frozen=True)
@@ -50,18 +46,10 @@ class Settings:
             concurrency=reader.integer("WORKER_CONCURRENCY", 64, minimum=1, maximum=10_000),
             health_port=reader.integer("WORKER_HEALTH_PORT", 8081, minimum=0, maximum=65_535),
             drain=reader.number("WORKER_DRAIN_SECONDS", 20.0, minimum=0, maximum=3600),
-            whatsapp_api=_address(reader, "WHATSAPP_API_BASE_URL"),
-            messenger_api=_address(reader, "MESSENGER_API_BASE_URL"),
+            whatsapp_api=reader.address("WHATSAPP_API_BASE_URL", META_API),
+            messenger_api=reader.address("MESSENGER_API_BASE_URL", META_API),
             allow_private_addresses=reader.flag("LLM_ALLOW_PRIVATE_ADDRESSES", not installation.production),
             log_level=reader.choice("LOG_LEVEL", "INFO", ("DEBUG", "INFO", "WARNING", "ERROR")),
         )
         reader.finish()
         return settings
-
-
-def _address(reader: EnvironmentReader, name: str) -> str:
-    address = reader.text(name, META_API).rstrip("/")
-    parts = urlsplit(address)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        reader.fault(f"{name}={address!r} is no address: write http://… or https://…")
-    return address
