@@ -2,20 +2,24 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 
-from aiormq.exceptions import ChannelNotFoundEntity, DeliveryError, PublishError
+from aiormq.exceptions import DeliveryError, PublishError
 
 from services.common.queue import topology
 from services.common.queue.amqp_consumer import AmqpConsumer
+from services.common.queue.amqp_dead_letters import DeadLetterDesk
 from services.common.queue.amqp_declarations import Declarations
+from services.common.queue.amqp_holding import Counting
 from services.common.queue.amqp_link import DRIVER_ERRORS, Link, Session, describe
 from services.common.queue.amqp_message import to_properties
+from services.common.queue.dead_letters import Decide
 from services.common.queue.port import Depth, Envelope, QueueName, QueueUnavailable, Retry
 
 _DECLARE_TIMEOUT = 10.0
 _REPUBLISH_TIMEOUT = 10.0
+_SWEEP_TIMEOUT = 25.0
 
 
 class AmqpQueue:
@@ -25,6 +29,8 @@ class AmqpQueue:
     def __init__(self, url: str) -> None:
         """Raises ValueError when the URL is none."""
         self._declarations = Declarations()
+        self._desk = DeadLetterDesk(self._declarations)
+        self._counting = Counting()
         self._publishing = Link(url, "publish", self._declarations.base)
         self._consuming = Link(url, "consume")
         self._consumers: set[AmqpConsumer] = set()
@@ -87,22 +93,41 @@ class AmqpQueue:
         return consumer
 
     async def depth(self, name: QueueName) -> Depth:
+        return (await self.depths((name,)))[0]
+
+    async def depths(self, names: Sequence[QueueName]) -> list[Depth]:
+        # The deadline is for each of them, not for all.
+        return [await self._depth(name) for name in names]
+
+    async def _depth(self, name: QueueName) -> Depth:
         async with self._guard(_DECLARE_TIMEOUT) as session:
-            # On a channel of its own: asking for a queue that does not exist closes the channel.
-            channel = await session.channel()
-            try:
-                ready = await channel.queue_declare(name.queue, passive=True)
-                dead = await channel.queue_declare(name.dead_letter, passive=True)
-            except ChannelNotFoundEntity:
-                return Depth(ready=0, unacked=None, delayed=None, dead_letters=0, oldest_age_seconds=None)
-            await channel.close()
+            ready = await self._counting.count(session, name.queue)
+            dead = await self._counting.count(session, name.dead_letter)
         return Depth(
-            ready=ready.message_count or 0,
+            ready=ready[0] if ready else 0,
             unacked=None,
             delayed=None,
-            dead_letters=dead.message_count or 0,
+            dead_letters=dead[0] if dead else 0,
             oldest_age_seconds=None,
+            consumers=ready[1] if ready else 0,
         )
+
+    async def waiting_to_return(self) -> Mapping[float, int]:
+        found: dict[float, int] = {}
+        for rung in topology.RETRY_LADDER:
+            async with self._guard(_DECLARE_TIMEOUT) as session:
+                count = await self._counting.count(session, topology.retry_queue(rung))
+            if count is not None:
+                found[rung] = count[0]
+        return found
+
+    async def sweep_dead_letters(self, place: QueueName | None, decide: Decide, *, limit: int) -> int:
+        async with self._guard(_SWEEP_TIMEOUT) as session:
+            return await self._desk.sweep(session, place, decide, limit)
+
+    async def retire(self, name: QueueName, reason: str) -> bool:
+        async with self._guard(_SWEEP_TIMEOUT) as session:
+            return await self._desk.retire(session, name, reason)
 
     async def declare_anew(self, name: QueueName) -> None:
         """Also when it was declared before: somebody may have deleted it."""
@@ -148,7 +173,12 @@ class AmqpQueue:
         async with self._alone(envelope.message_id):
             for attempt in (1, 2):
                 if not self._declarations.knows(name):
-                    await self._declarations.tenant_queue(name)
+                    if attempt == 1:
+                        await self._declarations.tenant_queue(name)
+                    else:
+                        # Perhaps it is being retired: not into what is deleted in the next moment.
+                        async with self._desk.alone(session, name.queue):
+                            await self._declarations.tenant_queue(name)
                 try:
                     await session.main.basic_publish(
                         envelope.body,

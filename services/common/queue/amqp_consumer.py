@@ -10,7 +10,7 @@ from pamqp.commands import Basic
 
 from services.common.logs import get_logger
 from services.common.queue.amqp_link import DRIVER_ERRORS, Link, Session, describe
-from services.common.queue.amqp_message import to_envelope, to_history, to_published_at
+from services.common.queue.amqp_message import to_envelope, to_history, to_published_at, to_redeliveries
 from services.common.queue.handout import HandedOut, Handout
 from services.common.queue.port import DeliveryLost, Envelope, QueueName, QueueUnavailable, Retry
 
@@ -47,7 +47,7 @@ class AmqpDelivery(HandedOut):
             name,
             to_envelope(properties, message.body),
             to_history(properties),
-            redelivered=bool(message.redelivered),
+            redeliveries=to_redeliveries(properties, redelivered=bool(message.redelivered)),
             published_at=to_published_at(properties),
         )
         self._broker = broker

@@ -65,6 +65,11 @@ def to_published_at(properties: Basic.Properties) -> float:
     return properties.timestamp.timestamp() if properties.timestamp is not None else 0.0
 
 
+def to_redeliveries(properties: Basic.Properties, *, redelivered: bool) -> int:
+    """A quorum queue counts them; from any other there is only the mark."""
+    return max(_count(_header(properties, "x-delivery-count")), int(redelivered))
+
+
 def _header(properties: Basic.Properties, name: str) -> object:
     return (properties.headers or {}).get(name, "")
 

@@ -2,18 +2,20 @@
 
 import asyncio
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
-from services.common.queue import topology
+from services.common.queue import embedded_dead_letters, topology
+from services.common.queue.dead_letters import Decide
 from services.common.queue.embedded_file import Claimed, QueueFile
 from services.common.queue.embedded_writer import Claims, Writer
 from services.common.queue.handout import HandedOut, Handout
 from services.common.queue.port import DeliveryLost, Depth, Envelope, QueueName, QueueUnavailable, Retry
 
 _DECLARE_TIMEOUT = 10.0
+_SWEEP_TIMEOUT = 20.0
 
 
 class EmbeddedQueue:
@@ -62,9 +64,34 @@ class EmbeddedQueue:
         return consumer
 
     async def depth(self, name: QueueName) -> Depth:
-        depth = await self._within(_DECLARE_TIMEOUT, lambda file, now: file.depth(name.routing_key, now))
-        assert isinstance(depth, Depth)  # noqa: S101 - what `QueueFile.depth` returns
-        return depth
+        return (await self.depths((name,)))[0]
+
+    async def depths(self, names: Sequence[QueueName]) -> list[Depth]:
+        keys = [name.routing_key for name in names]
+        found = await self._within(_DECLARE_TIMEOUT, lambda file, now: file.depths(keys, now))
+        return [found[key] for key in keys]
+
+    async def waiting_to_return(self) -> Mapping[float, int]:
+        found = await self._within(_DECLARE_TIMEOUT, lambda file, now: file.delays(now))
+        assert isinstance(found, dict)  # noqa: S101 - what `QueueFile.delays` returns
+        return found
+
+    async def sweep_dead_letters(self, place: QueueName | None, decide: Decide, *, limit: int) -> int:
+        # One unit: the file's lock keeps two sweeps apart, and a replay and its removal are one.
+        shown = await self._within(
+            _SWEEP_TIMEOUT,
+            lambda file, now: embedded_dead_letters.sweep(file, place, decide, limit, now),
+            durable=True,
+        )
+        return int(shown)
+
+    async def retire(self, name: QueueName, reason: str) -> bool:
+        gone = await self._within(
+            _SWEEP_TIMEOUT,
+            lambda file, now: embedded_dead_letters.retire(file, name.routing_key, reason, now),
+            durable=True,
+        )
+        return bool(gone)
 
     async def _within(
         self, seconds: float, run: Callable[[QueueFile, float], Any], *, durable: bool = False
@@ -91,7 +118,7 @@ class EmbeddedDelivery(HandedOut):
             name,
             row.envelope,
             row.history,
-            redelivered=row.deliveries > 1,
+            redeliveries=row.deliveries - 1,
             published_at=row.published_at,
         )
         self.row = row

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from services.common.queue.port import Depth, Envelope, QueueUnavailable, Retry
-from services.common.queue.topology import DELIVERY_LIMIT
+from services.common.queue.topology import DELIVERY_LIMIT, rung
 
 READY, DELAYED, IN_HAND, DEAD = 0, 1, 2, 3
 _VERSION = 1
@@ -108,21 +108,21 @@ class QueueFile:
     """Statements over one connection, for one thread. `ready_queues`, `next_due` and `changes` only read."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
-        self._connection = connection
+        self.connection = connection
         self._queues: dict[str, int] = {}
 
     def changes(self) -> int:
         """A number that differs when another connection has committed."""
-        (version,) = self._connection.execute("PRAGMA data_version").fetchone()
+        (version,) = self.connection.execute("PRAGMA data_version").fetchone()
         return int(version)
 
     def queue_id(self, routing_key: str) -> int:
         known = self._queues.get(routing_key)
         if known is None:
-            self._connection.execute(
+            self.connection.execute(
                 "INSERT INTO queues (routing_key) VALUES (?) ON CONFLICT DO NOTHING", (routing_key,)
             )
-            (known,) = self._connection.execute(
+            (known,) = self.connection.execute(
                 "SELECT id FROM queues WHERE routing_key = ?", (routing_key,)
             ).fetchone()
             self._queues[routing_key] = known
@@ -133,7 +133,7 @@ class QueueFile:
         self._queues.clear()
 
     def publish(self, routing_key: str, envelope: Envelope, now: float) -> None:
-        self._connection.execute(
+        self.connection.execute(
             "INSERT INTO messages (queue, ordering_key, published_at, message_id, type, headers, body)"
             " VALUES (?, ?, ?, ?, ?, ?, ?)",
             (
@@ -149,7 +149,7 @@ class QueueFile:
 
     def acknowledge(self, claimed: Claimed, holder: str) -> bool:
         """False when it is not in this holder's hand any more; likewise the two below."""
-        done = self._connection.execute(
+        done = self.connection.execute(
             "DELETE FROM messages WHERE seq = ? AND state = 2 AND holder = ? AND deliveries = ?",
             (claimed.seq, holder, claimed.deliveries),
         )
@@ -157,7 +157,7 @@ class QueueFile:
 
     def delay(self, claimed: Claimed, holder: str, history: Retry, due: float) -> bool:
         """It keeps its place: due again, it comes before what was published later."""
-        done = self._connection.execute(
+        done = self.connection.execute(
             "UPDATE messages SET state = 1, due = ?, holder = NULL, deliveries = 0,"
             " tries = ?, parked = ?, first_failure = ?"
             " WHERE seq = ? AND state = 2 AND holder = ? AND deliveries = ?",
@@ -169,7 +169,7 @@ class QueueFile:
         return done.rowcount == 1
 
     def bury(self, claimed: Claimed, holder: str, history: Retry, reason: str, now: float) -> bool:
-        done = self._connection.execute(
+        done = self.connection.execute(
             "UPDATE messages SET state = 3, holder = NULL, dead_reason = ?, dead_at = ?, first_failure = ?"
             " WHERE seq = ? AND state = 2 AND holder = ? AND deliveries = ?",
             (reason, now, history.first_failure, claimed.seq, holder, claimed.deliveries),
@@ -178,14 +178,14 @@ class QueueFile:
 
     def release(self, claimed: Iterable[Claimed], holder: str) -> None:
         """Give back what was never handed out, as if it had not been taken."""
-        self._connection.executemany(
+        self.connection.executemany(
             "UPDATE messages SET state = 0, holder = NULL, deliveries = deliveries - 1"
             " WHERE seq = ? AND state = 2 AND holder = ? AND deliveries = ?",
             [(row.seq, holder, row.deliveries) for row in claimed],
         )
 
     def renew(self, holder: str, alive_until: float) -> None:
-        self._connection.execute(
+        self.connection.execute(
             "INSERT INTO holders (id, alive_until) VALUES (?, ?)"
             " ON CONFLICT (id) DO UPDATE SET alive_until = excluded.alive_until",
             (holder, alive_until),
@@ -193,30 +193,30 @@ class QueueFile:
 
     def end_holder(self, holder: str, now: float) -> None:
         """Whatever it has in hand is ready again, or dead when that happened too often."""
-        self._connection.execute(
+        self.connection.execute(
             "UPDATE messages SET state = 3, holder = NULL, dead_reason = 'delivery_limit', dead_at = ?,"
             " first_failure = CASE first_failure WHEN '' THEN 'delivery_limit' ELSE first_failure END"
             " WHERE state = 2 AND holder = ? AND deliveries > ?",
             (now, holder, DELIVERY_LIMIT),
         )
-        self._connection.execute(
+        self.connection.execute(
             "UPDATE messages SET state = 0, holder = NULL WHERE state = 2 AND holder = ?", (holder,)
         )
-        self._connection.execute("DELETE FROM holders WHERE id = ?", (holder,))
+        self.connection.execute("DELETE FROM holders WHERE id = ?", (holder,))
 
     def wake(self, now: float) -> None:
         """Delayed messages that are due become ready; what dead holders had comes back."""
-        self._connection.execute(
+        self.connection.execute(
             "UPDATE messages SET state = 0, due = NULL WHERE state = 1 AND due <= ?", (now,)
         )
-        lapsed = self._connection.execute("SELECT id FROM holders WHERE alive_until < ?", (now,)).fetchall()
+        lapsed = self.connection.execute("SELECT id FROM holders WHERE alive_until < ?", (now,)).fetchall()
         for (holder,) in lapsed:
             self.end_holder(holder, now)
 
     def next_due(self) -> float | None:
         """When `wake` has something to do."""
-        (due,) = self._connection.execute("SELECT MIN(due) FROM messages WHERE state = 1").fetchone()
-        (lapse,) = self._connection.execute("SELECT MIN(alive_until) FROM holders").fetchone()
+        (due,) = self.connection.execute("SELECT MIN(due) FROM messages WHERE state = 1").fetchone()
+        (lapse,) = self.connection.execute("SELECT MIN(alive_until) FROM holders").fetchone()
         return min((time for time in (due, lapse) if time is not None), default=None)
 
     def ready_queues(self) -> list[int]:
@@ -224,7 +224,7 @@ class QueueFile:
         found: list[int] = []
         last = -1
         while True:
-            row = self._connection.execute(
+            row = self.connection.execute(
                 "SELECT queue FROM messages WHERE state = 0 AND queue > ? ORDER BY queue LIMIT 1", (last,)
             ).fetchone()
             if row is None:
@@ -234,7 +234,7 @@ class QueueFile:
 
     def claim(self, queue: int, holder: str, limit: int) -> list[Claimed]:
         """The oldest ready messages whose ordering key is in nobody else's hand."""
-        rows = self._connection.execute(
+        rows = self.connection.execute(
             "UPDATE messages SET state = 2, holder = ?1, deliveries = deliveries + 1 WHERE seq IN ("
             " SELECT m.seq FROM messages m WHERE m.state = 0 AND m.queue = ?2 AND (m.ordering_key = ''"
             "  OR NOT EXISTS (SELECT 1 FROM messages o WHERE o.state = 2 AND o.queue = ?2"
@@ -247,10 +247,13 @@ class QueueFile:
         rows.sort()
         return [_claimed(queue, row) for row in rows]
 
-    def depth(self, routing_key: str, now: float) -> Depth:
+    def depths(self, routing_keys: Iterable[str], now: float) -> dict[str, Depth]:
+        return {key: self._depth(key, now) for key in routing_keys}
+
+    def _depth(self, routing_key: str, now: float) -> Depth:
         counts: dict[int, tuple[int, float]] = {
             state: (count, oldest)
-            for state, count, oldest in self._connection.execute(
+            for state, count, oldest in self.connection.execute(
                 "SELECT state, COUNT(*), MIN(published_at) FROM messages"
                 " WHERE queue = (SELECT id FROM queues WHERE routing_key = ?) AND state IN (0, 1, 2, 3)"
                 " GROUP BY state",
@@ -265,6 +268,14 @@ class QueueFile:
             dead_letters=counts.get(DEAD, (0, 0.0))[0],
             oldest_age_seconds=max(0.0, now - min(alive)) if alive else None,
         )
+
+    def delays(self, now: float) -> dict[float, int]:
+        """Delayed messages by the rung of the time that is left."""
+        found: dict[float, int] = {}
+        for (due,) in self.connection.execute("SELECT due FROM messages WHERE state = 1"):
+            step = rung(max(0.0, due - now))
+            found[step] = found.get(step, 0) + 1
+        return found
 
 
 def _claimed(queue: int, row: tuple[Any, ...]) -> Claimed:

@@ -57,15 +57,15 @@ class HandedOut(ABC):
     against the prefetch, and comes again if we die.
     """
 
-    __slots__ = ("_handout", "_settling", "envelope", "history", "published_at", "queue", "redelivered")
+    __slots__ = ("_handout", "_settling", "envelope", "history", "published_at", "queue", "redeliveries")
 
     def __init__(
-        self, queue: QueueName, envelope: Envelope, history: Retry, *, redelivered: bool, published_at: float
+        self, queue: QueueName, envelope: Envelope, history: Retry, *, redeliveries: int, published_at: float
     ) -> None:
         self.queue = queue
         self.envelope = envelope
         self.history = history
-        self.redelivered = redelivered
+        self.redeliveries = redeliveries
         self.published_at = published_at
         self._handout: Handout | None = None
         self._settling = False
@@ -73,6 +73,10 @@ class HandedOut(ABC):
     @property
     def tries(self) -> int:
         return self.history.tries
+
+    @property
+    def redelivered(self) -> bool:
+        return self.redeliveries > 0
 
     def attach(self, handout: Handout) -> None:
         self._handout = handout

@@ -13,14 +13,18 @@ Guarantees, kept by both implementations and tested by one contract suite:
   letters.
 """
 
-from collections.abc import AsyncIterator, Iterable, Mapping
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol, Self
+from typing import TYPE_CHECKING, Protocol, Self
 
-from services.common.queue.topology import HEADER_PREFIX, QueueName
+from services.common.queue.topology import HEADER_PREFIX, SHORT_STRING_BYTES, QueueName
 
-# AMQP's short string; and a header must fit a frame, or the broker ends the connection.
-SHORT_STRING_BYTES = 255
+if TYPE_CHECKING:
+    from services.common.queue.dead_letters import Decide
+
+# A header must fit a frame, or the broker ends the connection.
 HEADER_BYTES = 32 * 1024
 
 __all__ = [
@@ -94,6 +98,7 @@ class Depth:
     delayed: int | None
     dead_letters: int
     oldest_age_seconds: float | None
+    consumers: int | None = None
 
 
 class Delivery(Protocol):
@@ -119,6 +124,10 @@ class Delivery(Protocol):
     @property
     def redelivered(self) -> bool:
         """Handed out before and not settled then: its effects may already stand."""
+
+    @property
+    def redeliveries(self) -> int:
+        """How often it was handed out before and not settled, since it was last published."""
 
     @property
     def published_at(self) -> float:
@@ -204,4 +213,27 @@ class Queue(Protocol):
         """A consumer of these queues; more can be added while it runs. Takes nothing before `async for`."""
 
     async def depth(self, name: QueueName) -> Depth:
-        """Raises QueueUnavailable."""
+        """Raises QueueUnavailable. Zeros for a queue that does not exist; it is not made."""
+
+    async def depths(self, names: Sequence[QueueName]) -> list[Depth]:
+        """`depth` of many, at the cost of one connection's answers; in the order given."""
+
+    async def waiting_to_return(self) -> Mapping[float, int]:
+        """Messages that wait for a retry, by the rung of the ladder (seconds); of all queues together."""
+
+    async def sweep_dead_letters(self, place: QueueName | None, decide: Decide, *, limit: int) -> int:
+        """Show up to `limit` dead letters of a queue to `decide`, the oldest first, and do what it says.
+
+        `place` None: those whose queue is gone, of all tenants. Gives how many were shown, at most
+        `dead_letters.MOST_LETTERS` and `MOST_BYTES`. One sweep of a place at a time among all processes;
+        what is not decided stays as it lies. A replay is confirmed before the dead letter goes: a crash
+        between the two leaves two copies, never none. Raises QueueUnavailable, also when another sweep holds
+        the place for long; what was done before that stays done.
+        """
+
+    async def retire(self, name: QueueName, reason: str) -> bool:
+        """Take away a queue nobody needs any more, and its dead-letter queue, once both are empty.
+
+        What they still hold moves to the dead letters of lost queues, with the reason. False: somebody
+        consumes it or there is more: call again later. Raises QueueUnavailable.
+        """

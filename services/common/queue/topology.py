@@ -3,9 +3,10 @@
 Pure. Arguments are final: RabbitMQ refuses to change those of an existing queue.
 """
 
+import hashlib
 import re
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 ORCHESTRATOR = "metachat.orchestrator"
 DEAD_LETTERS = "metachat.dlx"
@@ -23,6 +24,15 @@ RETRY_LADDER: tuple[float, ...] = (0.25, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0,
 
 # Deliveries that ended without being settled, after which a message goes to the dead letters.
 DELIVERY_LIMIT = 20
+
+# Looking at dead letters hands them out and takes them back, and the broker counts that: RabbitMQ 4 would
+# drop them after 20 looks if nothing were said. -1 (no limit) is unknown to RabbitMQ 3.
+BROWSING_LIMIT = 1_000_000_000
+
+MOST_PARTITIONS = 64
+
+# AMQP's short string.
+SHORT_STRING_BYTES = 255
 
 CHANNELS = ("whatsapp", "messenger")
 DIRECTIONS = ("inbound", "outbound")
@@ -78,6 +88,11 @@ class QueueName:
     def dead_letter(self) -> str:
         return f"{self.queue}.dead-letter"
 
+    @property
+    def whole(self) -> "QueueName":
+        """The queue this is a partition of; itself where it is none."""
+        return replace(self, partition=None)
+
     @classmethod
     def from_routing_key(cls, routing_key: str) -> "QueueName":
         """The inverse of `routing_key`; raises ValueError for anything else."""
@@ -102,7 +117,11 @@ def queue_arguments() -> Arguments:
 
 def dead_letter_arguments() -> Arguments:
     """Of a dead-letter queue: the end of the line, kept until an operator decides."""
-    return {"x-queue-type": "quorum", "x-overflow": "reject-publish"}
+    return {
+        "x-queue-type": "quorum",
+        "x-overflow": "reject-publish",
+        "x-delivery-limit": BROWSING_LIMIT,
+    }
 
 
 def retry_arguments(delay: float) -> Arguments:
@@ -139,3 +158,51 @@ def partition_of(ordering_key: str, partitions: int) -> int:
     if partitions < 1:
         raise ValueError("there is at least one partition")
     return zlib.crc32(ordering_key.encode()) % partitions
+
+
+@dataclass(frozen=True, slots=True)
+class Partitions:
+    """Into how many queues each tenant's channel and direction is split; 1 = one queue without a number.
+
+    `before`: the count of the time before a change, whose queues are drained first; 0 = there was none.
+    Raises ValueError outside of 1 to 64 (0 to 64).
+    """
+
+    count: int = 1
+    before: int = 0
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.count <= MOST_PARTITIONS or not 0 <= self.before <= MOST_PARTITIONS:
+            raise ValueError(f"there are 1 to {MOST_PARTITIONS} partitions")
+
+    def of(self, name: QueueName, ordering_key: str) -> QueueName:
+        """Where a message of this conversation is published."""
+        if self.count == 1:
+            return name.whole
+        return replace(name, partition=partition_of(ordering_key, self.count))
+
+    def all(self, name: QueueName) -> tuple[QueueName, ...]:
+        """Every queue that is published to."""
+        return _split(name, self.count)
+
+    def old(self, name: QueueName) -> tuple[QueueName, ...]:
+        """The queues of the count before that are published to no more."""
+        current = set(self.all(name))
+        return tuple(queue for queue in _split(name, self.before) if queue not in current)
+
+
+def _split(name: QueueName, count: int) -> tuple[QueueName, ...]:
+    if count == 1:
+        return (name.whole,)
+    return tuple(replace(name, partition=number) for number in range(count))
+
+
+def fitting_id(message_id: str) -> str:
+    """A message id for the envelope: itself, or its digest where AMQP's 255 bytes do not hold it.
+
+    The whole id stands in the body; this one only tells copies apart.
+    """
+    encoded = message_id.encode(errors="replace")
+    if len(encoded) <= SHORT_STRING_BYTES:
+        return message_id
+    return f"sha256:{hashlib.sha256(encoded).hexdigest()}"

@@ -60,7 +60,12 @@ def test_queue_arguments() -> None:
 
 
 def test_dead_letter_arguments() -> None:
-    assert topology.dead_letter_arguments() == {"x-queue-type": "quorum", "x-overflow": "reject-publish"}
+    """A limit that no number of looks reaches: RabbitMQ 4 has one of 20 where nothing is said."""
+    assert topology.dead_letter_arguments() == {
+        "x-queue-type": "quorum",
+        "x-overflow": "reject-publish",
+        "x-delivery-limit": 1_000_000_000,
+    }
 
 
 @pytest.mark.parametrize(
@@ -147,3 +152,51 @@ def test_partitions_are_the_same_in_every_release(key: str, partitions: int, par
 def test_there_is_at_least_one_partition() -> None:
     with pytest.raises(ValueError, match="at least one"):
         topology.partition_of("a", 0)
+
+
+@given(st.text(max_size=40), st.integers(1, 64))
+def test_a_conversation_stays_in_one_partition(key: str, count: int) -> None:
+    partitions = topology.Partitions(count)
+    name = topology.QueueName("acme", "whatsapp", "inbound")
+    chosen = partitions.of(name, key)
+    assert chosen == partitions.of(name, key)
+    assert chosen in partitions.all(name)
+    assert chosen.whole == name
+
+
+@pytest.mark.parametrize(
+    ("count", "before", "current", "old"),
+    [
+        (1, 0, [None], []),
+        (1, 1, [None], []),
+        (2, 0, [0, 1], []),
+        (3, 1, [0, 1, 2], [None]),
+        (2, 4, [0, 1], [2, 3]),
+        (1, 2, [None], [0, 1]),
+    ],
+)
+def test_which_queues_there_are_after_a_change(
+    count: int, before: int, current: list[int | None], old: list[int | None]
+) -> None:
+    partitions = topology.Partitions(count, before)
+    name = topology.QueueName("acme", "whatsapp", "inbound")
+    assert [queue.partition for queue in partitions.all(name)] == current
+    assert [queue.partition for queue in partitions.old(name)] == old
+
+
+@pytest.mark.parametrize(("count", "before"), [(0, 0), (65, 0), (1, 65), (1, -1)])
+def test_partition_counts_have_bounds(count: int, before: int) -> None:
+    with pytest.raises(ValueError, match="1 to 64"):
+        topology.Partitions(count, before)
+
+
+@given(st.text(max_size=400))
+def test_every_id_fits(text: str) -> None:
+    fitted = topology.fitting_id(text)
+    assert len(fitted.encode()) <= topology.SHORT_STRING_BYTES
+    assert fitted == text or len(text.encode()) > topology.SHORT_STRING_BYTES
+    assert topology.fitting_id(text) == fitted
+
+
+def test_ids_of_10_kb_differ_by_their_last_byte() -> None:
+    assert topology.fitting_id("x" * 10_000 + "a") != topology.fitting_id("x" * 10_000 + "b")
