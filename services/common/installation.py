@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
+from services.common.queue.topology import MOST_PARTITIONS, Partitions
 from services.common.settings import EnvironmentReader, Secret
 
 # Where WhatsApp and Messenger are, unless WHATSAPP_API_BASE_URL or MESSENGER_API_BASE_URL say otherwise.
@@ -39,6 +40,7 @@ class Installation:
     operator_token: Secret
     rabbitmq_url: Secret | None
     database_url: Secret
+    partitions: Partitions = field(default_factory=Partitions)
 
     @property
     def queue_path(self) -> Path:
@@ -78,7 +80,16 @@ class Installation:
             operator_token=keys.get("operator_token") or Secret(""),
             rabbitmq_url=broker or None,
             database_url=database or Secret(""),
+            partitions=_partitions(reader) if "queue" in needs else Partitions(),
         )
+
+
+def _partitions(reader: EnvironmentReader) -> Partitions:
+    """All processes need the same."""
+    return Partitions(
+        count=reader.integer("QUEUE_PARTITIONS", 1, minimum=1, maximum=MOST_PARTITIONS),
+        before=reader.integer("QUEUE_PARTITIONS_BEFORE", 0, minimum=0, maximum=MOST_PARTITIONS),
+    )
 
 
 def _key(reader: EnvironmentReader, need: str, production: bool) -> Secret:

@@ -115,7 +115,7 @@ async def open_service(settings: Settings, *, clock: Clock | None = None) -> Asy
         sender = WebhookSender(database, box, poster, clock)
         sender.open()
         stack.push_async_callback(sender.close)
-        relay = Relay(database=database, queue=queue, clock=clock)
+        relay = Relay(database=database, queue=queue, clock=clock, partitions=installation.partitions)
         relay.open()
         stack.push_async_callback(relay.close)
         counting = Counting(database=database, clock=clock)

@@ -27,6 +27,7 @@ from services.common.errors import ServiceError
 from services.common.logs import get_logger
 from services.common.metrics import REGISTRY
 from services.common.queue.port import Envelope, Queue, QueueName, QueueUnavailable
+from services.common.queue.topology import Partitions
 from services.escalation.outbox import State
 from services.escalation.servicers.insights import event_message
 from services.escalation.servicers.translation import channel_kind, timestamp
@@ -58,8 +59,11 @@ _log = get_logger(__name__)
 class Relay:
     """See the module. `open` and `close` it on the event loop of the database."""
 
-    def __init__(self, *, database: Database, queue: Queue, clock: Clock) -> None:
+    def __init__(
+        self, *, database: Database, queue: Queue, clock: Clock, partitions: Partitions | None = None
+    ) -> None:
         """The queue is opened and closed by whoever made it."""
+        self._partitions = partitions or Partitions()
         self._database = database
         self._queue = queue
         self._clock = clock
@@ -153,7 +157,8 @@ class Relay:
     async def _publish(self, row: Row) -> None:
         message = outbound_message(row)
         try:
-            name = QueueName(row["tenant_id"], row["channel"], "outbound")
+            whole = QueueName(row["tenant_id"], row["channel"], "outbound")
+            name = self._partitions.of(whole, row["conversation_id"])
         except ValueError as error:
             # No queue can be called like this: it would block what comes after it for ever.
             await self._database.write(

@@ -144,7 +144,9 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
         to_escalation = RemoteTarget(passing, passes_bearer=True)
         targets |= {service.full_name: to_escalation for service in ESCALATION}
         stopping = asyncio.Event()
-        publisher = Publisher(ChannelDirectory(tenants, clock), queue, clock)
+        publisher = Publisher(
+            ChannelDirectory(tenants, clock), queue, clock, partitions=installation.partitions
+        )
         meta = {"app_secret": settings.meta_app_secret, "verify_token": settings.meta_verify_token}
         app = build_app(
             rest=RestDoor(build_routes(bindings), targets, Gate(policy), EventStreams(stopping)),

@@ -16,6 +16,7 @@ from services.common.clock import Clock
 from services.common.errors import Kind, from_rpc_error
 from services.common.logs import get_logger
 from services.common.queue.port import Envelope, Queue, QueueName
+from services.common.queue.topology import Partitions, fitting_id
 from services.common.telemetry import inject
 from services.gateway.webhooks.parsed import Item
 
@@ -80,12 +81,19 @@ class Publisher:
     """Publishes items in their order; returns when the broker has confirmed all of them."""
 
     def __init__(
-        self, directory: ChannelDirectory, queue: Queue, clock: Clock, *, timeout: float = PUBLISH_TIMEOUT
+        self,
+        directory: ChannelDirectory,
+        queue: Queue,
+        clock: Clock,
+        *,
+        partitions: Partitions | None = None,
+        timeout: float = PUBLISH_TIMEOUT,
     ) -> None:
         """`queue` is open; `timeout` in seconds for each confirm."""
         self._directory = directory
         self._queue = queue
         self._clock = clock
+        self._partitions = partitions or Partitions()
         self._timeout = timeout
 
     async def publish(self, items: Sequence[Item]) -> int:
@@ -111,9 +119,9 @@ class Publisher:
                 WEBHOOK_ITEMS.labels(channel, "refused").inc()
                 _log.error("webhook item breaks a rule", channel=channel, tenant=tenant, fault=str(faults[0]))
                 continue
-            await self._queue.publish(
-                QueueName(tenant, channel, "inbound"), envelope(item), timeout=self._timeout
-            )
+            sealed = envelope(item)
+            name = self._partitions.of(QueueName(tenant, channel, "inbound"), sealed.ordering_key)
+            await self._queue.publish(name, sealed, timeout=self._timeout)
             published += 1
             WEBHOOK_ITEMS.labels(channel, "published").inc()
         return published
@@ -132,7 +140,7 @@ def envelope(item: Item) -> Envelope:
     return Envelope(
         body=item.SerializeToString(),
         type=item.DESCRIPTOR.full_name,
-        message_id=message_id,
+        message_id=fitting_id(message_id),
         ordering_key=person,
         headers=headers,
     )
