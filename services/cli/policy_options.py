@@ -9,7 +9,7 @@ import click
 from metachat.escalation.v1 import policy_pb2, tenant_pb2, tenant_pb2_grpc
 
 from services.cli.connection import escalation_address, open_stub, plain_errors
-from services.cli.tenants import MODES, SWITCH
+from services.cli.tenant_settings import MODES, SWITCH
 
 NAMES = ("mode", "immediate", "review", "escalation", "disclaimers")
 
