@@ -9,6 +9,7 @@ from metachat.escalation.v1 import conversation_pb2, escalation_pb2, policy_pb2
 from metachat.escalation.v1.settings_pb2 import TenantSettings
 
 from services.escalation.previews import Edited, Previews
+from services.escalation.servicers.requests import tenant_of
 from services.escalation.servicers.translation import outcome_message, storable, thresholds_message
 from services.escalation.turn_desk import DraftOrder
 
@@ -68,7 +69,7 @@ def edited(request: Any) -> Edited:
     """The settings of a request."""
     settings: TenantSettings = request.settings
     mask: FieldMask = request.update_mask
-    return Edited(request.tenant_id, settings, tuple(mask.paths))
+    return Edited(tenant_of(request.tenant_id), settings, tuple(mask.paths))
 
 
 def _task(order: DraftOrder) -> conversation_pb2.DraftTask:

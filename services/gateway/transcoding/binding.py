@@ -18,6 +18,8 @@ from services.gateway.transcoding.template import Template, TemplateError, parse
 WHOLE: Final = "*"
 MASK_TYPE: Final = "google.protobuf.FieldMask"
 MASK_FIELD: Final = "update_mask"
+# A change, and what tries one without making it.
+_MASKED: Final = frozenset({"PATCH", "POST"})
 
 
 class BindingError(ValueError):
@@ -67,7 +69,7 @@ class Binding:
         """Whether the request's update mask is filled in from the JSON."""
         field = self.rpc.request.descriptor.fields_by_name.get(MASK_FIELD)
         return (
-            self.http_method == "PATCH"
+            self.http_method in _MASKED
             and field is not None
             and field.message_type is not None
             and field.message_type.full_name == MASK_TYPE

@@ -362,7 +362,7 @@ class ConnectionTest(_message.Message):
     detail: _builtins.str
     """What it said, for people: an account's name, a model's answer, or what is wrong and what to do."""
     code: _builtins.str
-    """Why not, as a code ("unauthorized", "unreachable", "refused_address", "rate_limited", "bad_answer"); empty when ok."""
+    """Why not, as a code ("unauthorized", "unreachable", "refused_address", "rate_limited", "bad_answer", "not_configured"); empty when ok."""
     milliseconds: _builtins.float
     """How long it took."""
     def __init__(

@@ -84,7 +84,7 @@ class EscalationServiceServicer(object):
 
     def DescribeSettings(self, request, context):
         """What settings with unsaved changes come to: complete, with the texts and thresholds in force. Faults are named as UpdateTenant names
-        them. For services.
+        them.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

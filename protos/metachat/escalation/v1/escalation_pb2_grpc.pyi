@@ -42,7 +42,7 @@ class EscalationServiceStub:
     """
     DescribeSettings: _grpc.UnaryUnaryMultiCallable[_escalation_pb2.DescribeSettingsRequest, _escalation_pb2.DescribeSettingsResponse]
     """What settings with unsaved changes come to: complete, with the texts and thresholds in force. Faults are named as UpdateTenant names
-    them. For services.
+    them.
     """
     PreparePreview: _grpc.UnaryUnaryMultiCallable[_escalation_pb2.PreparePreviewRequest, _escalation_pb2.PreparePreviewResponse]
     """What a responder needs to draft under settings that are not saved, or that no draft is asked for; records nothing. The stored API
@@ -64,7 +64,7 @@ class EscalationServiceAsyncStub(EscalationServiceStub):
     """
     DescribeSettings: _aio.UnaryUnaryMultiCallable[_escalation_pb2.DescribeSettingsRequest, _escalation_pb2.DescribeSettingsResponse]  # type: ignore[assignment]
     """What settings with unsaved changes come to: complete, with the texts and thresholds in force. Faults are named as UpdateTenant names
-    them. For services.
+    them.
     """
     PreparePreview: _aio.UnaryUnaryMultiCallable[_escalation_pb2.PreparePreviewRequest, _escalation_pb2.PreparePreviewResponse]  # type: ignore[assignment]
     """What a responder needs to draft under settings that are not saved, or that no draft is asked for; records nothing. The stored API
@@ -101,7 +101,7 @@ class EscalationServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_escalation_pb2.DescribeSettingsResponse, _abc.Awaitable[_escalation_pb2.DescribeSettingsResponse]]:
         """What settings with unsaved changes come to: complete, with the texts and thresholds in force. Faults are named as UpdateTenant names
-        them. For services.
+        them.
         """
 
     @_abc_1.abstractmethod
