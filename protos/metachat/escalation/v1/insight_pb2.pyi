@@ -1291,7 +1291,7 @@ class ListTurnsRequest(_message.Message):
     loudest_signal: _builtins.str
     """Only those in which this signal spoke loudest against the reply."""
     stage: _builtins.str
-    """Only those that were decided under this stage."""
+    """Only those that were decided under this stage ("shadow")."""
     judged: Global___ListTurnsRequest.Judged.ValueType
     """Only those of which people said this."""
     all_tenants: _builtins.bool
