@@ -15,13 +15,13 @@ import grpc
 import httpx
 import pytest
 from metachat.access.v1.access_pb2 import Access
-from metachat.chat.v1.chat_pb2 import ChatRequest, PreviewRequest
+from metachat.chat.v1.chat_pb2 import ChatRequest
 from metachat.chat.v1.chat_pb2_grpc import ChatServiceStub
 
 from services.common.errors import Kind, from_rpc_error
 from services.common.grpc_channel import open_channel
 from services.common.settings import Secret
-from tests.unit.gateway.toys import OPERATOR, SHOP, Running, free_port, gateway, until
+from tests.unit.gateway.toys import SHOP, Running, free_port, gateway, until
 
 
 @pytest.fixture
@@ -57,14 +57,6 @@ async def test_a_public_key_needs_its_origin_over_grpc_too(door: Running) -> Non
             await stub.Chat(ChatRequest(message="x"))
         assert from_rpc_error(caught.value).reason == "ORIGIN_NOT_ALLOWED"
         await stub.Chat(ChatRequest(message="x"), metadata=(("origin", SHOP),))
-
-
-async def test_a_planned_rpc_names_itself(door: Running) -> None:
-    async with open_channel(f"127.0.0.1:{door.grpc_port}", token=Secret(OPERATOR)) as channel:
-        with pytest.raises(grpc.aio.AioRpcError) as caught:
-            await ChatServiceStub(channel).Preview(PreviewRequest(tenant_id="metrica", message="x"))
-    assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
-    assert "ChatService.Preview" in (caught.value.details() or "")
 
 
 def start(tmp_path: Path, **environment: str) -> subprocess.Popen[bytes]:

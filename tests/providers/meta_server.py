@@ -1,9 +1,10 @@
-"""A server that takes messages like Meta's send APIs and remembers them."""
+"""A server that takes messages like Meta's send APIs and remembers them, and says whose an account is."""
 
 from __future__ import annotations
 
 import itertools
 from typing import Any
+from urllib.parse import parse_qs
 
 from tests.providers.scripted import Reply, Request, ScriptedServer
 
@@ -14,8 +15,12 @@ class MetaServer(ScriptedServer):
     def __init__(self) -> None:
         super().__init__()
         self._numbers = itertools.count(1)
+        # account id → what it says of itself; asked for with GET /{account id}?fields=…
+        self.accounts: dict[str, dict[str, str]] = {}
 
     def answer(self, request: Request) -> Reply:
+        if request.method == "GET":
+            return self._account(request)
         if request.method != "POST" or not request.path.endswith("/messages"):
             return error(100, "Unsupported request", status=400)
         if request.headers.get("authorization", "") == "Bearer ":
@@ -33,10 +38,22 @@ class MetaServer(ScriptedServer):
             )
         return Reply.of({"recipient_id": sent["recipient"]["id"], "message_id": f"m_test{number}"})
 
+    def _account(self, request: Request) -> Reply:
+        path, _, query = request.path.partition("?")
+        account = path.rsplit("/", 1)[-1]
+        if request.headers.get("authorization") in (None, "Bearer ", "Bearer bad-token"):
+            return error(190, "Invalid OAuth access token", status=401)
+        if account not in self.accounts:
+            message = f"Object with ID '{account}' does not exist or cannot be loaded due to permissions"
+            return error(100, message)
+        fields = parse_qs(query).get("fields", [""])[0].split(",")
+        known = self.accounts[account]
+        return Reply.of({name: known[name] for name in fields if name in known} | {"id": account})
+
     @property
     def texts(self) -> list[str]:
         """The texts that came, in order, refused ones included."""
-        return [_text(request.json) for request in self.requests]
+        return [_text(request.json) for request in self.requests if request.method == "POST"]
 
 
 def _text(sent: dict[str, Any]) -> str:

@@ -76,6 +76,10 @@ class ScriptedServer:
         """The next requests get these, one each, in order."""
         self._script.extend(behaviours)
 
+    def forget_script(self) -> None:
+        """What was scripted and not asked for is not answered any more."""
+        self._script.clear()
+
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
