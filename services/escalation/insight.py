@@ -20,6 +20,7 @@ BINS: Final = 50
 _ESCALATED: Final = "IMMEDIATE_ESCALATION"
 
 Key = tuple[str, str, str]  # channel, action, reason
+StageKey = tuple[str, str, str]  # stage of the rollout, action, action that would have been taken
 
 
 class Group(NamedTuple):
@@ -31,6 +32,8 @@ class Group(NamedTuple):
     loudest: str
     bin: int | None
     turns: int
+    stage: str = ""
+    shadow_action: str = ""
 
 
 class Cell(NamedTuple):
@@ -80,21 +83,24 @@ def span_of(begin: datetime, end: datetime) -> Span:
 class DayCounts:
     """Counts of one UTC day, each a list of 96 quarters.
 
-    Turns by (channel, action, reason), scores by bin, turns and escalated turns by the loudest signal.
+    Turns by (channel, action, reason), scores by bin, turns and escalated turns by the loudest signal, turns
+    by stage of the rollout.
     """
 
     turns: dict[Key, list[int]] = field(default_factory=dict)
     scores: dict[int, list[int]] = field(default_factory=dict)
     signals: dict[str, list[int]] = field(default_factory=dict)
     escalated: dict[str, list[int]] = field(default_factory=dict)
+    stages: dict[StageKey, list[int]] = field(default_factory=dict)
 
     def put(self, slot: int, groups: Iterable[Group]) -> None:
         """Set the counts of one quarter (0..95), whatever stood there."""
-        for series in (self.turns, self.scores, self.signals, self.escalated):
+        for series in (self.turns, self.scores, self.signals, self.escalated, self.stages):
             for counts in series.values():
                 counts[slot] = 0
         for group in groups:
             _add(self.turns, (group.channel, group.action, group.reason), slot, group.turns)
+            _add(self.stages, (group.stage, group.action, group.shadow_action), slot, group.turns)
             if group.bin is not None:
                 _add(self.scores, group.bin, slot, group.turns)
             if group.loudest:
@@ -111,6 +117,7 @@ class DayCounts:
                 [[name, counts] for name, counts in series.items()]
                 for series in (self.signals, self.escalated)
             ],
+            "stages": [[*key, counts] for key, counts in self.stages.items()],
         }
 
     @classmethod
@@ -125,6 +132,16 @@ class DayCounts:
             scores=dict(record.get("scores", ())),
             signals=dict(signals),
             escalated=dict(escalated),
+            stages={
+                (stage, action, shadow): counts for stage, action, shadow, counts in record.get("stages", ())
+            },
+        )
+
+    def total(self, low: int = 0, high: int = QUARTERS) -> tuple[int, int]:
+        """Turns and escalated turns of the quarters `low` up to `high`."""
+        counted = [(action, sum(list_[low:high])) for (_, action, _), list_ in self.turns.items()]
+        return sum(turns for _, turns in counted), sum(
+            turns for action, turns in counted if action == _ESCALATED
         )
 
 
@@ -168,6 +185,29 @@ def histogram(days: Days, span: Span) -> list[int]:
     return bins
 
 
+def stages(days: Days, span: Span) -> list[tuple[StageKey, int]]:
+    """Turns by stage, action and action that would have been taken; by stage, then the most frequent first.
+
+    Turns that were counted before stages were appear with an empty one. Needs the turns and the stages.
+    """
+    found: dict[StageKey, int] = defaultdict(int)
+    for first, counts in days:
+        low, high = max(0, span.first - first), min(QUARTERS, span.end - first)
+        if low >= high:
+            continue
+        staged: dict[str, int] = defaultdict(int)
+        for key, list_ in counts.stages.items():
+            turns = sum(list_[low:high])
+            found[key] += turns
+            staged[key[1]] += turns
+        for (_, action, _), list_ in counts.turns.items():
+            staged[action] -= sum(list_[low:high])
+        for action, excess in staged.items():
+            found["", action, ""] -= excess
+    rows = [(key, turns) for key, turns in found.items() if turns > 0]
+    return sorted(rows, key=lambda row: (row[0][0], -row[1], row[0]))
+
+
 def signals(days: Days, span: Span) -> list[tuple[str, int, int]]:
     """Turns and escalated turns by the signal that spoke loudest against the reply, the most frequent
     first.
@@ -183,6 +223,11 @@ def signals(days: Days, span: Span) -> list[tuple[str, int, int]]:
                 escalated[name] += sum(list_[low:high])
     rows = [(name, count, escalated[name]) for name, count in turns.items() if count]
     return sorted(rows, key=lambda row: (-row[1], row[0]))
+
+
+def quarters_of(span: Span) -> tuple[list[Span], dict[int, int]]:
+    """The quarters of a span; they are the same in every zone."""
+    return [Span(quarter, quarter + 1) for quarter in range(span.first, span.end)], {}
 
 
 def hours_of(zone: ZoneInfo, span: Span) -> tuple[list[Span], dict[int, int]]:

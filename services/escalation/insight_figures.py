@@ -10,19 +10,27 @@ from functools import partial
 from typing import Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from sqlalchemy import Connection
-
 from services.common.clock import Clock
 from services.common.errors import invalid_field
 from services.escalation import insight
-from services.escalation.insight import Cell, DayCounts, Span
+from services.escalation.insight import Cell, Days, Span, StageKey
 from services.escalation.store import insight as store
 from services.escalation.store.database import Database
 
 _DEFAULT_PERIOD: Final = timedelta(days=30)
 # More would be tens of thousands of cells in one answer.
-_LONGEST_BY_HOUR: Final = timedelta(days=35)
-_LONGEST_BY_DAY: Final = timedelta(days=3660)
+_LONGEST: Final = {
+    "quarter": (timedelta(days=4), "ask for hours, or for a shorter one"),
+    "hour": (timedelta(days=35), "ask for days, or for a shorter one"),
+    "day": (timedelta(days=3660), "ask for a shorter one"),
+}
+_BUCKETS: Final = {
+    "quarter": lambda _zone, span: insight.quarters_of(span),
+    "hour": insight.hours_of,
+    "day": insight.days_of,
+}
+# Upper edges of the bands of waiting times, in seconds; the last one has none.
+_WAIT_EDGES: Final = (60, 300, 900, 3600, 4 * 3600, 24 * 3600)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +53,21 @@ class Outcomes:
     waiting_p90: float
     waiting_now: int
     signals: list[tuple[str, int, int]]
+    waits: list[tuple[int, int | None, int]]  # seconds from, to without, how many
+
+
+@dataclass(frozen=True, slots=True)
+class TenantTotal:
+    """Turns of one tenant, and those of them that were escalated."""
+
+    tenant_id: str
+    name: str
+    turns: int
+    escalated: int
 
 
 class Figures:
-    """Reads figures; each is as of now."""
+    """Reads figures; each is as of now. An empty tenant stands for all of them together."""
 
     def __init__(self, database: Database, clock: Clock) -> None:
         """The database is opened by whoever made it."""
@@ -68,25 +87,42 @@ class Figures:
         return Period(first, max(first, last))
 
     async def rates(
-        self, tenant_id: str, period: Period, *, zone: ZoneInfo, by_day: bool, channel: str
+        self, tenant_id: str, period: Period, *, zone: ZoneInfo, interval: str, channel: str
     ) -> list[Cell]:
-        """Turns by hour or day of the zone, channel, action and reason.
+        """Turns by "quarter", "hour" or "day" of the zone, channel, action and reason.
 
         Raises ServiceError(INVALID) where the period is longer than an answer can be.
         """
-        longest = _LONGEST_BY_DAY if by_day else _LONGEST_BY_HOUR
+        longest, advice = _LONGEST[interval]
         if period.end - period.begin > longest:
-            advice = "ask for a shorter one" if by_day else "ask for days, or for a shorter one"
             raise invalid_field("period", f"is longer than {longest.days} days: {advice}")
         span = insight.span_of(period.begin, period.end)
         days = await self._days(tenant_id, span, "turns")
-        buckets, begins = (insight.days_of if by_day else insight.hours_of)(zone, span)
+        buckets, begins = _BUCKETS[interval](zone, span)
         return insight.cells(days, buckets, begins, channel=channel)
 
     async def histogram(self, tenant_id: str, period: Period) -> list[int]:
         """Turns by score, 50 bins."""
         span = insight.span_of(period.begin, period.end)
         return insight.histogram(await self._days(tenant_id, span, "scores"), span)
+
+    async def stages(self, tenant_id: str, period: Period) -> list[tuple[StageKey, int]]:
+        """Turns by stage of the rollout, action and action that would have been taken."""
+        span = insight.span_of(period.begin, period.end)
+        return insight.stages(await self._days(tenant_id, span, "turns", "stages"), span)
+
+    async def tenants(self, period: Period, *, limit: int) -> tuple[list[TenantTotal], int]:
+        """The `limit` tenants with the most turns, and how many had any."""
+        span = insight.span_of(period.begin, period.end)
+        totals = await self._database.read(partial(store.tenant_totals, span=span))
+        first = sorted(totals, key=lambda tenant_id: (-totals[tenant_id][0], tenant_id))[:limit]
+        names = await self._database.read(partial(store.names, tenant_ids=first))
+        found = [
+            TenantTotal(tenant_id, names[tenant_id], *totals[tenant_id])
+            for tenant_id in first
+            if tenant_id in names
+        ]
+        return found, len(totals)
 
     async def outcomes(self, tenant_id: str, period: Period) -> Outcomes:
         """What became of conversations and handoffs."""
@@ -108,10 +144,13 @@ class Figures:
             waiting_p90=quantile(waits, 0.9),
             waiting_now=waiting,
             signals=insight.signals(days, span),
+            waits=banded(waits),
         )
 
-    async def _days(self, tenant_id: str, span: Span, part: str) -> insight.Days:
-        return await self._database.read(partial(_days, tenant_id=tenant_id, span=span, part=part))
+    async def _days(self, tenant_id: str, span: Span, *parts: str) -> Days:
+        return await self._database.read(
+            partial(store.counted_days, tenant_id=tenant_id, span=span, parts=parts)
+        )
 
 
 def quantile(waits: Sequence[tuple[int | None, int]], share: float) -> float:
@@ -128,6 +167,23 @@ def quantile(waits: Sequence[tuple[int | None, int]], share: float) -> float:
     return 0.0
 
 
+def banded(waits: Sequence[tuple[int | None, int]]) -> list[tuple[int, int | None, int]]:
+    """The claimed ones of `waits` (see `quantile`) by bands of seconds: from, up to without, how many."""
+    edges: list[tuple[int, int | None]] = list(zip((0, *_WAIT_EDGES), (*_WAIT_EDGES, None), strict=True))
+    return [
+        (
+            low,
+            high,
+            sum(
+                count
+                for seconds, count in waits
+                if seconds is not None and max(0, seconds) >= low and (high is None or seconds < high)
+            ),
+        )
+        for low, high in edges
+    ]
+
+
 def zone_of(name: str) -> ZoneInfo:
     """An IANA time zone; UTC for no name. Raises ServiceError(INVALID) for one that is not known."""
     try:
@@ -136,24 +192,3 @@ def zone_of(name: str) -> ZoneInfo:
         raise invalid_field(
             "time_zone", f"{name!r} is no time zone: write it like Europe/Zagreb, or leave it out for UTC"
         ) from None
-
-
-def _days(connection: Connection, tenant_id: str, span: Span, part: str) -> list[tuple[int, DayCounts]]:
-    """Kept counts as far as they go, then turns that are not counted yet."""
-    until = store.counted_until(connection)
-    kept = span.first if until is None else max(span.first, min(span.end, insight.quarter_of(until)))
-    days = dict(store.kept_counts(connection, tenant_id, span.first, kept, (part,)))
-    # A quarter may stand in a day that is kept further than it is settled: what is read here is what counts.
-    quarter = kept
-    while quarter < span.end:
-        following = store.next_completed(connection, insight.begin_of(quarter), tenant_id)
-        if following is None:
-            break
-        quarter = insight.quarter_of(following)
-        if quarter >= span.end:
-            break
-        found = store.groups(connection, quarter, tenant_id).get(tenant_id, [])
-        slot = quarter % insight.QUARTERS
-        days.setdefault(quarter - slot, DayCounts()).put(slot, found)
-        quarter += 1
-    return sorted(days.items(), key=lambda day: day[0])

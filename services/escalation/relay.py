@@ -29,7 +29,7 @@ from services.common.metrics import REGISTRY
 from services.common.queue.port import Envelope, Queue, QueueName, QueueUnavailable
 from services.common.queue.topology import Partitions
 from services.escalation.outbox import State
-from services.escalation.servicers.insights import event_message
+from services.escalation.servicers.insight_lists import event_message
 from services.escalation.servicers.translation import channel_kind, timestamp
 from services.escalation.store import leases, wakeups
 from services.escalation.store import outbox as store

@@ -6,35 +6,35 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from google.protobuf import json_format
-from metachat.escalation.v1 import event_pb2, insight_pb2, insight_pb2_grpc, policy_pb2
+from metachat.escalation.v1 import insight_pb2, insight_pb2_grpc, policy_pb2
 
 from services.common.errors import invalid_field
 from services.escalation import policy_reading
 from services.escalation.insight import QUARTER_SECONDS
 from services.escalation.insight_estimates import Estimate
 from services.escalation.insight_figures import Figures, Period, zone_of
+from services.escalation.insight_lists import Lists
 from services.escalation.insight_replay import Replays
 from services.escalation.insight_whatif import WhatIf
 from services.escalation.policy import Action, TurnFacts
+from services.escalation.servicers.insight_lists import ListRpcs
 from services.escalation.servicers.reliability import Reliability, ReliabilityRpcs
-from services.escalation.servicers.requests import line, tenant_of
+from services.escalation.servicers.requests import line, tenant_of, tenant_or_all
 from services.escalation.servicers.translation import (
     decision_message,
     moment,
     outcome_message,
     thresholds_message,
-    timestamp,
 )
 from services.escalation.simulation import Change, ScoredTurn
 from services.escalation.store.database import Database
-from services.escalation.store.events import list_events
-from services.escalation.store.pages import page_size, page_token, position_of
 from services.escalation.tenants import TenantDirectory
 
-_PAGE: Final = 50
 _CHANGED: Final = 100
 _UNKNOWN: Final = "ACTION_UNSPECIFIED"
+_TENANTS: Final = 100
+_Rates = insight_pb2.GetEscalationRatesRequest
+_INTERVALS: Final = {_Rates.DAY: "day", _Rates.QUARTER_HOUR: "quarter"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ class Insights:
     replays: Replays
 
 
-class InsightServicer(ReliabilityRpcs, insight_pb2_grpc.InsightServiceServicer):
+class InsightServicer(ListRpcs, ReliabilityRpcs, insight_pb2_grpc.InsightServiceServicer):
     """See the contract."""
 
     def __init__(
@@ -57,37 +57,19 @@ class InsightServicer(ReliabilityRpcs, insight_pb2_grpc.InsightServiceServicer):
         self._database = database
         self._directory = directory
         self._figures = insights.figures
+        self._lists = Lists(database)
         self._what_if = insights.what_if
         self._replays = insights.replays
-
-    async def ListEvents(
-        self, request: insight_pb2.ListEventsRequest, _context: Any
-    ) -> insight_pb2.ListEventsResponse:
-        """See the contract."""
-        tenant = await self._directory.get(tenant_of(request.tenant_id))
-        type_ = line(request.type, "type")
-        position = position_of(request.page_token, 1)
-        size = page_size(request.page_size, _PAGE)
-        rows = await self._database.read(
-            lambda c: list_events(
-                c, tenant.id, type_=type_, before=position[0] if position else "", limit=size + 1
-            )
-        )
-        return insight_pb2.ListEventsResponse(
-            events=[event_message(row) for row in rows[:size]],
-            next_page_token=page_token(rows[size - 1].id) if len(rows) > size else "",
-        )
 
     async def GetEscalationRates(
         self, request: insight_pb2.GetEscalationRatesRequest, _context: Any
     ) -> insight_pb2.GetEscalationRatesResponse:
         """See the contract."""
-        tenant = await self._directory.get(tenant_of(request.tenant_id))
         cells = await self._figures.rates(
-            tenant.id,
+            await tenant_or_all(self._directory, request),
             self._period(request),
             zone=zone_of(request.time_zone),
-            by_day=request.interval == insight_pb2.GetEscalationRatesRequest.DAY,
+            interval=_INTERVALS.get(request.interval, "hour"),
             channel=line(request.channel, "channel").lower(),
         )
         response = insight_pb2.GetEscalationRatesResponse()
@@ -103,16 +85,54 @@ class InsightServicer(ReliabilityRpcs, insight_pb2_grpc.InsightServiceServicer):
         self, request: insight_pb2.GetScoreHistogramRequest, _context: Any
     ) -> insight_pb2.GetScoreHistogramResponse:
         """See the contract."""
-        tenant = await self._directory.get(tenant_of(request.tenant_id))
-        counts = await self._figures.histogram(tenant.id, self._period(request))
-        return insight_pb2.GetScoreHistogramResponse(counts=counts)
+        tenant_id = await tenant_or_all(self._directory, request)
+        counts = await self._figures.histogram(tenant_id, self._period(request))
+        response = insight_pb2.GetScoreHistogramResponse(counts=counts)
+        if tenant_id:
+            policy = self._what_if.policy_of(await self._directory.get(tenant_id))
+            response.thresholds.CopyFrom(thresholds_message(policy.thresholds(high_stakes=False)))
+            response.high_stakes_thresholds.CopyFrom(thresholds_message(policy.thresholds(high_stakes=True)))
+        return response
+
+    async def GetStages(
+        self, request: insight_pb2.GetStagesRequest, _context: Any
+    ) -> insight_pb2.GetStagesResponse:
+        """See the contract."""
+        tenant_id = await tenant_or_all(self._directory, request)
+        found = await self._figures.stages(tenant_id, self._period(request))
+        return insight_pb2.GetStagesResponse(
+            stages=[
+                insight_pb2.StageCount(
+                    stage=stage,
+                    action=_action_value(action),
+                    shadow_action=_action_value(shadow),
+                    turns=turns,
+                )
+                for (stage, action, shadow), turns in found
+            ]
+        )
+
+    async def ListTenantFigures(
+        self, request: insight_pb2.ListTenantFiguresRequest, _context: Any
+    ) -> insight_pb2.ListTenantFiguresResponse:
+        """See the contract."""
+        found, total = await self._figures.tenants(self._period(request), limit=request.limit or _TENANTS)
+        return insight_pb2.ListTenantFiguresResponse(
+            tenants=[
+                insight_pb2.TenantFigures(
+                    tenant_id=one.tenant_id, name=one.name, turns=one.turns, escalated=one.escalated
+                )
+                for one in found
+            ],
+            total=total,
+        )
 
     async def GetOutcomes(
         self, request: insight_pb2.GetOutcomesRequest, _context: Any
     ) -> insight_pb2.GetOutcomesResponse:
         """See the contract."""
-        tenant = await self._directory.get(tenant_of(request.tenant_id))
-        found = await self._figures.outcomes(tenant.id, self._period(request))
+        tenant_id = await tenant_or_all(self._directory, request)
+        found = await self._figures.outcomes(tenant_id, self._period(request))
         return insight_pb2.GetOutcomesResponse(
             conversations=found.conversations,
             contained=found.contained,
@@ -124,6 +144,10 @@ class InsightServicer(ReliabilityRpcs, insight_pb2_grpc.InsightServiceServicer):
             signals=[
                 insight_pb2.SignalCount(name=name, turns=turns, escalated=escalated)
                 for name, turns, escalated in found.signals
+            ],
+            waits=[
+                insight_pb2.WaitBand(from_seconds=low, to_seconds=high, handoffs=count)
+                for low, high, count in found.waits
             ],
         )
 
@@ -197,20 +221,6 @@ class InsightServicer(ReliabilityRpcs, insight_pb2_grpc.InsightServiceServicer):
 
     def _period(self, request: Any) -> Period:
         return self._figures.period(moment(request.period, "from"), moment(request.period, "to"))
-
-
-def event_message(row: Any) -> event_pb2.Event:
-    """A row of `events` for callers."""
-    message = event_pb2.Event(
-        id=row.id,
-        type=row.type,
-        tenant_id=row.tenant_id,
-        conversation_id=row.conversation_id or "",
-        turn_id=row.turn_id or "",
-        created_at=timestamp(row.created_at),
-    )
-    json_format.ParseDict(row.data, message.data)
-    return message
 
 
 def _action_value(action: str) -> Any:

@@ -14,9 +14,10 @@ from sqlalchemy import Connection
 from services.escalation.calibration_map import mapped
 from services.escalation.calibration_schedule import FIRST
 from services.escalation.reliability import Judged, bins, figures, risk_coverage
-from services.escalation.servicers.requests import tenant_of
+from services.escalation.servicers.requests import tenant_of, tenant_or_all
 from services.escalation.store import calibrations, verdicts
 from services.escalation.store.database import Database
+from services.escalation.store.insight_lists import all_verdicts
 from services.escalation.tenants import TenantDirectory
 
 GLOBAL: Final = "global"
@@ -43,6 +44,28 @@ class Reliability:
         self._directory = directory
         self._scorer_version = scorer_version
 
+    async def judged(self, tenant_id: str) -> list[tuple[str, float, bool]]:
+        """Turn, score as in the figures, and whether the reply was correct, of the verdicts that count."""
+        if not tenant_id:
+            rows = await self._database.read(lambda c: all_verdicts(c, limit=_MOST_VERDICTS))
+            return [(row["turn_id"], row["score"], row["correct"]) for row in rows]
+        scorer_version = self._scorer_version()
+        stored = await self._database.read(lambda c: _stored(c, tenant_id, scorer_version))
+        calibration = _in_force(stored)
+        return [(row["turn_id"], _score_now(row, calibration), row["correct"]) for row in stored.rows]
+
+    async def of_all(self) -> insight_pb2.GetReliabilityResponse:
+        """All tenants together, by the scores as they were given."""
+        rows = await self._database.read(lambda c: all_verdicts(c, limit=_MOST_VERDICTS))
+        given = [Judged(row["score"], row["correct"], row["weight"]) for row in rows]
+        return insight_pb2.GetReliabilityResponse(
+            verdicts=len(rows),
+            figures=figures(given),
+            bins=_bins(given),
+            risk_coverage=_risk_coverage(given),
+            note="all tenants together, by the scores as they were given",
+        )
+
     async def get(self, tenant_id: str) -> insight_pb2.GetReliabilityResponse:
         """Raises ServiceError(NOT_FOUND) for a tenant that does not exist."""
         tenant = await self._directory.get(tenant_id)
@@ -62,22 +85,8 @@ class Reliability:
             verdicts=len(stored.rows),
             figures=found,
             calibration=calibration,
-            bins=[
-                insight_pb2.ReliabilityBin(
-                    lower=band.lower,
-                    upper=band.upper,
-                    mean_score=band.mean_score,
-                    share_correct=band.share_correct,
-                    verdicts=band.verdicts,
-                    interval_lower=band.low,
-                    interval_upper=band.high,
-                )
-                for band in bins(now)
-            ],
-            risk_coverage=[
-                insight_pb2.RiskPoint(coverage=point.coverage, risk=point.risk, threshold=point.threshold)
-                for point in risk_coverage(now)
-            ],
+            bins=_bins(now),
+            risk_coverage=_risk_coverage(now),
             note=_note(stored),
         )
 
@@ -86,12 +95,38 @@ class ReliabilityRpcs:
     """The part of InsightService that is about reliability; mixed into its servicer."""
 
     _reliability: Reliability
+    _directory: TenantDirectory
 
     async def GetReliability(
         self, request: insight_pb2.GetReliabilityRequest, _context: Any
     ) -> insight_pb2.GetReliabilityResponse:
         """See the contract."""
+        if request.all_tenants:
+            await tenant_or_all(self._directory, request)
+            return await self._reliability.of_all()
         return await self._reliability.get(tenant_of(request.tenant_id))
+
+
+def _bins(judged: Sequence[Judged]) -> list[insight_pb2.ReliabilityBin]:
+    return [
+        insight_pb2.ReliabilityBin(
+            lower=band.lower,
+            upper=band.upper,
+            mean_score=band.mean_score,
+            share_correct=band.share_correct,
+            verdicts=band.verdicts,
+            interval_lower=band.low,
+            interval_upper=band.high,
+        )
+        for band in bins(judged)
+    ]
+
+
+def _risk_coverage(judged: Sequence[Judged]) -> list[insight_pb2.RiskPoint]:
+    return [
+        insight_pb2.RiskPoint(coverage=point.coverage, risk=point.risk, threshold=point.threshold)
+        for point in risk_coverage(judged)
+    ]
 
 
 def _stored(connection: Connection, tenant_id: str, scorer_version: str) -> _Stored:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from services.common.errors import invalid_field
+from typing import Any
+
+from services.common.caller import current_caller
+from services.common.errors import Kind, ServiceError, invalid_field
+from services.escalation.tenants import TenantDirectory
 
 
 def tenant_of(tenant_id: str) -> str:
@@ -12,6 +16,21 @@ def tenant_of(tenant_id: str) -> str:
     if not tenant_id:
         raise invalid_field("tenant_id", "name the tenant: this token is bound to none")
     return tenant_id
+
+
+async def tenant_or_all(directory: TenantDirectory, request: Any) -> str:
+    """The tenant that a request names; empty where it asks for all tenants together.
+
+    Raises ServiceError: INVALID where it does neither or both, NOT_FOUND, FORBIDDEN for all of them to a
+    caller that is bound to one.
+    """
+    if not request.all_tenants:
+        return (await directory.get(tenant_of(request.tenant_id))).id
+    if current_caller().tenant_id is not None:
+        raise ServiceError(Kind.FORBIDDEN, "the token gives access to one tenant only", reason="OTHER_TENANT")
+    if request.tenant_id:
+        raise invalid_field("all_tenants", "name a tenant or ask for all of them, not both")
+    return ""
 
 
 def line(text: str, field: str) -> str:

@@ -3,22 +3,49 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, select
+from sqlalchemy import Connection, Row, and_, select, tuple_
 
+from services.escalation.store.insight import of_tenant
 from services.escalation.store.schema import events
 
 
 def list_events(
-    connection: Connection, tenant_id: str, *, type_: str, before: str, limit: int
+    connection: Connection,
+    tenant_id: str,
+    *,
+    type_: str = "",
+    conversation_id: str = "",
+    turn_id: str = "",
+    begin: datetime | None = None,
+    end: datetime | None = None,
+    before: tuple[datetime, str] | None = None,
+    limit: int,
 ) -> Sequence[Row[Any]]:
-    """Events of a tenant, the newest first: only of `type_`, and before the id `before`, where they are
-    given.
+    """Events of a tenant (of all where none is named), the newest first, before the one that `before` names.
+
+    What else is named each event must have; it is from `begin` on and up to, without, `end`.
     """
-    query = select(events).where(events.c.tenant_id == tenant_id)
-    if type_:
-        query = query.where(events.c.type == type_)
-    if before:
-        query = query.where(events.c.id < before)
-    return connection.execute(query.order_by(events.c.id.desc()).limit(limit)).all()
+    chosen = [of_tenant(events, tenant_id)]
+    for column, value in (
+        (events.c.type, type_),
+        (events.c.conversation_id, conversation_id),
+        (events.c.turn_id, turn_id),
+    ):
+        if value:
+            chosen.append(column == value)
+    if begin is not None:
+        chosen.append(events.c.created_at >= begin)
+    if end is not None:
+        chosen.append(events.c.created_at < end)
+    if before is not None:
+        moment, last = before
+        chosen.append(
+            and_(events.c.created_at <= moment, tuple_(events.c.created_at, events.c.id) < (moment, last))
+        )
+    query = select(events).where(*chosen)
+    return connection.execute(
+        query.order_by(events.c.created_at.desc(), events.c.id.desc()).limit(limit)
+    ).all()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from sqlalchemy import Column, ForeignKey, Table, Text
+from sqlalchemy import BigInteger, Column, ForeignKey, Table, Text, text
 
 from services.escalation.store.columns import Instant
 from services.escalation.store.schema import METADATA
@@ -20,6 +20,22 @@ turn_counts: Final = Table(
     Column("turns", Text, nullable=False),
     Column("scores", Text, nullable=False),
     Column("signals", Text, nullable=False),
+    Column("stages", Text, nullable=False, server_default=text("'[]'")),
+    # Of the whole day: what a list of all tenants is added up from.
+    Column("total", BigInteger, nullable=False, server_default=text("0")),
+    Column("escalated", BigInteger, nullable=False, server_default=text("0")),
+)
+
+# The same for all tenants together, those that are gone by now included: adding up thousands of them at each
+# look would take seconds.
+all_turn_counts: Final = Table(
+    "all_turn_counts",
+    METADATA,
+    Column("day", Text, primary_key=True),
+    Column("turns", Text, nullable=False),
+    Column("scores", Text, nullable=False),
+    Column("signals", Text, nullable=False),
+    Column("stages", Text, nullable=False),
 )
 
 # How far a count has come: what was completed before `counted_until` stands in `turn_counts`.

@@ -380,6 +380,8 @@ events = Table(
     _instant("created_at"),
     _instant("published_at", nullable=True),
     Index("ix_events_tenant", "tenant_id", "id"),
+    Index("ix_events_recent", "tenant_id", "created_at", "id"),
+    Index("ix_events_kind", "tenant_id", "type", "created_at", "id"),
     Index("ix_events_type", "type", "created_at"),
     Index("ix_events_conversation", "conversation_id", "created_at"),
     Index(
