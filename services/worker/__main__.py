@@ -51,7 +51,13 @@ async def work(settings: Settings, stop: asyncio.Event) -> None:
     }
     await queue.open()
     consumer = queue.consume(prefetch=settings.prefetch)
-    subscriptions = Subscriptions(TenantServiceStub(channel), consumer, warm_up=responders.warm_up)
+    subscriptions = Subscriptions(
+        TenantServiceStub(channel),
+        consumer,
+        warm_up=responders.warm_up,
+        partitions=installation.partitions,
+        depths=queue.depths,
+    )
     health = HealthServer(settings.health_port, lambda: _readiness(queue, subscriptions, stop))
     loop = ConsumerLoop(
         consumer,

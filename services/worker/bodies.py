@@ -11,7 +11,7 @@ from metachat.escalation.v1.conversation_pb2 import BeginTurnRequest
 from metachat.escalation.v1.tenant_pb2 import Channel
 
 from services.common.queue.port import Envelope, QueueName
-from services.common.validation import violations
+from services.worker.body_rules import first_fault
 from services.worker.settling import Poison
 
 M = TypeVar("M", bound=Message)
@@ -30,9 +30,8 @@ def parse(envelope: Envelope, queue: QueueName, body_type: type[M]) -> M:
         message = body_type.FromString(envelope.body)
     except DecodeError as error:
         raise Poison(f"the body is no {wanted}: {error}") from error
-    faults = violations(message)
-    if faults:
-        raise Poison(f"{faults[0].field}: {faults[0].description}")
+    if fault := first_fault(message):
+        raise Poison(fault)
     found: Any = message
     channel = Channel.Kind.Name(found.channel).lower()
     if found.tenant_id != queue.tenant_id or channel != queue.channel:

@@ -1,7 +1,7 @@
 """Takes messages from the queues, has them handled side by side, and settles them.
 
 The queue keeps messages of one conversation apart in time and bounds what is in hand per queue; here stand
-the bound over all queues, the visibility timeout and the drain.
+the bound over all queues, the visibility timeout, the drain, and the end of messages that kill workers.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Mapping
-from typing import Protocol
+from typing import Final, Protocol
 
 from services.common.errors import Kind, ServiceError
 from services.common.logs import get_logger, turn_context
@@ -19,6 +19,10 @@ from services.worker import metrics
 from services.worker.settling import ComeBack, Done, PutAside, Settlement, TryAgain
 
 _log = get_logger(__name__)
+
+# Handed out so often and never settled, it may be what ends the workers: it is not handled again at once but
+# counts as a failed try, long before the queue itself would put it aside without a word to anybody.
+_SUSPECT: Final = 3
 
 
 class Handler(Protocol):
@@ -51,7 +55,8 @@ class ConsumerLoop:
         self._slots = asyncio.Semaphore(concurrency)
         self._visibility_timeout = visibility_timeout
         self._drain = drain
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: dict[asyncio.Task[None], Delivery] = {}
+        metrics.watch_in_hand(self._tasks.values)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Consume until `stop` is set, then finish what is in hand in time and give the rest back."""
@@ -64,7 +69,7 @@ class ConsumerLoop:
                     metrics.IN_HAND.dec()
                     break  # not begun: closing the consumer gives it back
                 task = asyncio.create_task(self._work(delivery))
-                self._tasks.add(task)
+                self._tasks[task] = delivery
                 task.add_done_callback(self._done)
         finally:
             stopper.cancel()
@@ -76,7 +81,7 @@ class ConsumerLoop:
         await self._consumer.stop()
 
     def _done(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
+        self._tasks.pop(task, None)
         self._slots.release()
         metrics.IN_HAND.dec()
         if not task.cancelled() and task.exception() is not None:
@@ -86,7 +91,7 @@ class ConsumerLoop:
         if not self._tasks:
             return
         _log.info("draining", messages=len(self._tasks), seconds=self._drain)
-        _, late = await asyncio.wait(self._tasks, timeout=self._drain)
+        _, late = await asyncio.wait(set(self._tasks), timeout=self._drain)
         for task in late:
             task.cancel()
         if late:
@@ -107,6 +112,9 @@ class ConsumerLoop:
 
     async def _settlement(self, delivery: Delivery) -> Settlement:
         handler = self._handlers[delivery.queue.direction]
+        if delivery.redeliveries >= _SUSPECT:
+            text = f"handed out {delivery.redeliveries} times before and never settled: its workers ended"
+            return await handler.failed(delivery, ServiceError(Kind.INTERNAL, text))
         limit = asyncio.timeout(self._visibility_timeout)
         try:
             async with limit:

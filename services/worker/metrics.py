@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Final
+import time
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Final, Protocol
 
 from prometheus_client import Counter, Gauge, Histogram
 
 from services.common.metrics import REGISTRY
+from services.common.queue.topology import CHANNELS, DIRECTIONS, QueueName
 
 MESSAGES: Final = Counter(
     "metachat_worker_messages_total",
@@ -31,3 +35,41 @@ SENDS: Final = Counter(
     ("channel", "result"),
     registry=REGISTRY,
 )
+OLDEST: Final = Gauge(
+    "metachat_worker_oldest_message_seconds",
+    "Age, since it was first published, of the oldest message in hand; 0 = none is.",
+    ("channel", "direction"),
+    registry=REGISTRY,
+)
+QUEUES_DRAINING: Final = Gauge(
+    "metachat_worker_queues_draining",
+    "Queues of an earlier number of partitions that still hold back new ones.",
+    registry=REGISTRY,
+)
+
+
+class InHand(Protocol):
+    """What is told of a message in hand."""
+
+    @property
+    def queue(self) -> QueueName: ...
+
+    @property
+    def published_at(self) -> float: ...
+
+
+def watch_in_hand(in_hand: Callable[[], Iterable[InHand]]) -> None:
+    """Tell the age of the oldest of these; looked at when somebody asks."""
+
+    def age(channel: str, direction: str) -> float:
+        times = [
+            message.published_at
+            for message in tuple(in_hand())
+            if message.published_at
+            and (message.queue.channel, message.queue.direction) == (channel, direction)
+        ]
+        return max(0.0, time.time() - min(times)) if times else 0.0
+
+    for channel in CHANNELS:
+        for direction in DIRECTIONS:
+            OLDEST.labels(channel, direction).set_function(partial(age, channel, direction))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
 import grpc
@@ -12,8 +12,10 @@ from metachat.escalation.v1.tenant_pb2 import Channel, TenantChange, WatchTenant
 
 from services.common.errors import Kind, from_rpc_error
 from services.common.logs import get_logger
-from services.common.queue.port import Consumer, QueueName
+from services.common.queue.port import Consumer, Depth, QueueName
+from services.common.queue.topology import Partitions
 from services.worker import metrics
+from services.worker.switching import Switching
 
 if TYPE_CHECKING:
     from metachat.escalation.v1.tenant_pb2_grpc import TenantServiceAsyncStub
@@ -35,12 +37,19 @@ class Subscriptions:
         consumer: Consumer,
         *,
         warm_up: Callable[[str], Awaitable[None]],
+        partitions: Partitions | None = None,
+        depths: Callable[[Sequence[QueueName]], Awaitable[Sequence[Depth]]] | None = None,
         chance: Callable[[], float] = random.random,
     ) -> None:
-        """`warm_up(provider)` is called for the responder of each tenant that has a channel."""
+        """`warm_up(provider)` is called for the responder of each tenant that has a channel.
+
+        `depths` is asked only where the number of partitions was changed.
+        """
         self._tenants = tenants
         self._consumer = consumer
         self._warm_up = warm_up
+        self._partitions = partitions or Partitions()
+        self._switching = Switching(consumer, depths) if depths is not None else None
         self._chance = chance
         # Channel → whether it is enabled, by tenant.
         self._channels: dict[str, dict[str, bool]] = {}
@@ -59,10 +68,19 @@ class Subscriptions:
     @property
     def queue_count(self) -> int:
         """Queues that are consumed."""
-        return sum(len(channels) for channels in self._channels.values()) * len(_DIRECTIONS)
+        queues = sum(len(channels) for channels in self._channels.values()) * len(_DIRECTIONS)
+        return queues * self._partitions.count
 
     async def run(self) -> None:
         """Follow until cancelled; reconnects by itself, and goes on consuming what it knows meanwhile."""
+        if self._switching is None or not self._partitions.before:
+            await self._run()
+            return
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._switching.run())
+            group.create_task(self._run())
+
+    async def _run(self) -> None:
         pause = _FIRST_PAUSE
         while True:
             try:
@@ -117,11 +135,28 @@ class Subscriptions:
         self._channels[tenant_id] = channels
         for channel in channels.keys() - before.keys():
             for direction in _DIRECTIONS:
-                await self._consumer.add(QueueName(tenant_id, channel, direction))
+                await self._add(QueueName(tenant_id, channel, direction))
         for channel in before.keys() - channels.keys():
             for direction in _DIRECTIONS:
-                await self._consumer.remove(QueueName(tenant_id, channel, direction))
+                await self._remove(QueueName(tenant_id, channel, direction))
         metrics.QUEUES.set(self.queue_count)
+
+    async def _add(self, name: QueueName) -> None:
+        old, new = self._partitions.old(name), self._partitions.all(name)
+        for queue in old:
+            await self._consumer.add(queue)
+        if old and self._switching is not None:
+            self._switching.hold_back(new, old)
+            return
+        for queue in new:
+            await self._consumer.add(queue)
+
+    async def _remove(self, name: QueueName) -> None:
+        old, new = self._partitions.old(name), self._partitions.all(name)
+        if self._switching is not None:
+            self._switching.forget(new)
+        for queue in (*old, *new):
+            await self._consumer.remove(queue)
 
     def _say(self) -> None:
         if not self._channels:
