@@ -20,6 +20,7 @@ from services.escalation.store.codec import dump_json
 from services.escalation.store.pages import page_size, page_token, position_of
 from services.escalation.tenant_removal import TenantRemoval
 from services.escalation.tenants import ChannelRecord, TenantDirectory, TenantRecord, TenantUpdate
+from services.escalation.widget_look import look_of
 
 _KINDS: Final = {
     tenant_pb2.Channel.WHATSAPP: "whatsapp",
@@ -59,6 +60,10 @@ class TenantServicer(tenant_pb2_grpc.TenantServiceServicer):
     async def GetTenant(self, request: tenant_pb2.GetTenantRequest, _context: Any) -> tenant_pb2.Tenant:
         """See the contract."""
         return tenant_message(await self._directory.get(tenant_of(request.tenant_id)))
+
+    async def GetWidget(self, request: tenant_pb2.GetWidgetRequest, _context: Any) -> tenant_pb2.Widget:
+        """See the contract."""
+        return look_of((await self._directory.get(tenant_of(request.tenant_id))).settings)
 
     async def ListTenants(
         self, request: tenant_pb2.ListTenantsRequest, _context: Any
@@ -224,6 +229,9 @@ def channel_message(channel: ChannelRecord, *, with_secrets: bool = False) -> te
         access_token_set=bool(channel.access_token),
         display_name=channel.display_name,
         enabled=channel.enabled,
+        attention=channel.attention,
+        attention_detail=channel.attention_detail,
+        attention_since=timestamp(channel.attention_since),
     )
 
 

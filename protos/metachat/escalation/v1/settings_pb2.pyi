@@ -23,7 +23,7 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class TenantSettings(_message.Message):
-    """All settings of a tenant. A field that is not set has its default. Next free number: 12."""
+    """All settings of a tenant. A field that is not set has its default. Next free number: 13."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -38,6 +38,7 @@ class TenantSettings(_message.Message):
     HANDOVER_FIELD_NUMBER: _builtins.int
     PRIVACY_FIELD_NUMBER: _builtins.int
     LIMITS_FIELD_NUMBER: _builtins.int
+    WIDGET_FIELD_NUMBER: _builtins.int
     brand_name: _builtins.str
     """Name of the brand the assistant speaks for."""
     tone: _builtins.str
@@ -74,6 +75,10 @@ class TenantSettings(_message.Message):
     def limits(self) -> Global___LimitSettings:
         """How much the tenant may send in."""
 
+    @_builtins.property
+    def widget(self) -> Global___WidgetSettings:
+        """How the chat window looks on the tenant's web pages."""
+
     def __init__(
         self,
         *,
@@ -88,10 +93,11 @@ class TenantSettings(_message.Message):
         handover: Global___HandoverSettings | None = ...,
         privacy: Global___PrivacySettings | None = ...,
         limits: Global___LimitSettings | None = ...,
+        widget: Global___WidgetSettings | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_brand_name", b"_brand_name", "_enable_human_handoff", b"_enable_human_handoff", "_locale", b"_locale", "_tone", b"_tone", "brand_name", b"brand_name", "confidence_escalation", b"confidence_escalation", "enable_human_handoff", b"enable_human_handoff", "handover", b"handover", "limits", b"limits", "llm", b"llm", "locale", b"locale", "messages", b"messages", "privacy", b"privacy", "tone", b"tone"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_brand_name", b"_brand_name", "_enable_human_handoff", b"_enable_human_handoff", "_locale", b"_locale", "_tone", b"_tone", "brand_name", b"brand_name", "confidence_escalation", b"confidence_escalation", "enable_human_handoff", b"enable_human_handoff", "handover", b"handover", "limits", b"limits", "llm", b"llm", "locale", b"locale", "messages", b"messages", "privacy", b"privacy", "tone", b"tone", "widget", b"widget"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_brand_name", b"_brand_name", "_enable_human_handoff", b"_enable_human_handoff", "_locale", b"_locale", "_tone", b"_tone", "brand_name", b"brand_name", "confidence_escalation", b"confidence_escalation", "enable_human_handoff", b"enable_human_handoff", "handover", b"handover", "human_handoff_keywords", b"human_handoff_keywords", "limits", b"limits", "llm", b"llm", "locale", b"locale", "messages", b"messages", "privacy", b"privacy", "tone", b"tone"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_brand_name", b"_brand_name", "_enable_human_handoff", b"_enable_human_handoff", "_locale", b"_locale", "_tone", b"_tone", "brand_name", b"brand_name", "confidence_escalation", b"confidence_escalation", "enable_human_handoff", b"enable_human_handoff", "handover", b"handover", "human_handoff_keywords", b"human_handoff_keywords", "limits", b"limits", "llm", b"llm", "locale", b"locale", "messages", b"messages", "privacy", b"privacy", "tone", b"tone", "widget", b"widget"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__brand_name: _TypeAlias = _typing.Literal["brand_name"]  # noqa: Y015
     _WhichOneofArgType__brand_name: _TypeAlias = _typing.Literal["_brand_name", b"_brand_name"]  # noqa: Y015
@@ -111,6 +117,71 @@ class TenantSettings(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__tone) -> _WhichOneofReturnType__tone | None: ...
 
 Global___TenantSettings: _TypeAlias = TenantSettings  # noqa: Y015
+
+@_typing.final
+class WidgetSettings(_message.Message):
+    """How the chat window looks on the tenant's web pages; all of it is public. Next free number: 7."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACCENT_COLOR_FIELD_NUMBER: _builtins.int
+    TITLE_FIELD_NUMBER: _builtins.int
+    GREETING_FIELD_NUMBER: _builtins.int
+    POSITION_FIELD_NUMBER: _builtins.int
+    LAUNCHER_TEXT_FIELD_NUMBER: _builtins.int
+    OFFLINE_TEXT_FIELD_NUMBER: _builtins.int
+    accent_color: _builtins.str
+    """Colour of the launcher, the head and the customer's own messages, "#1a73e8". Text on it is black or white, whichever is readable."""
+    title: _builtins.str
+    """Head of the window. Default: the brand name, else a word in the page's language."""
+    greeting: _builtins.str
+    """What stands in an empty conversation. Default: a text in the page's language."""
+    position: _builtins.str
+    """Side of the page: "right" (default) or "left"."""
+    launcher_text: _builtins.str
+    """Words beside the launcher's sign. Default: none."""
+    offline_text: _builtins.str
+    """What is said while there is no connection. Default: a text in the page's language."""
+    def __init__(
+        self,
+        *,
+        accent_color: _builtins.str | None = ...,
+        title: _builtins.str | None = ...,
+        greeting: _builtins.str | None = ...,
+        position: _builtins.str | None = ...,
+        launcher_text: _builtins.str | None = ...,
+        offline_text: _builtins.str | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_accent_color", b"_accent_color", "_greeting", b"_greeting", "_launcher_text", b"_launcher_text", "_offline_text", b"_offline_text", "_position", b"_position", "_title", b"_title", "accent_color", b"accent_color", "greeting", b"greeting", "launcher_text", b"launcher_text", "offline_text", b"offline_text", "position", b"position", "title", b"title"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_accent_color", b"_accent_color", "_greeting", b"_greeting", "_launcher_text", b"_launcher_text", "_offline_text", b"_offline_text", "_position", b"_position", "_title", b"_title", "accent_color", b"accent_color", "greeting", b"greeting", "launcher_text", b"launcher_text", "offline_text", b"offline_text", "position", b"position", "title", b"title"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__accent_color: _TypeAlias = _typing.Literal["accent_color"]  # noqa: Y015
+    _WhichOneofArgType__accent_color: _TypeAlias = _typing.Literal["_accent_color", b"_accent_color"]  # noqa: Y015
+    _WhichOneofReturnType__greeting: _TypeAlias = _typing.Literal["greeting"]  # noqa: Y015
+    _WhichOneofArgType__greeting: _TypeAlias = _typing.Literal["_greeting", b"_greeting"]  # noqa: Y015
+    _WhichOneofReturnType__launcher_text: _TypeAlias = _typing.Literal["launcher_text"]  # noqa: Y015
+    _WhichOneofArgType__launcher_text: _TypeAlias = _typing.Literal["_launcher_text", b"_launcher_text"]  # noqa: Y015
+    _WhichOneofReturnType__offline_text: _TypeAlias = _typing.Literal["offline_text"]  # noqa: Y015
+    _WhichOneofArgType__offline_text: _TypeAlias = _typing.Literal["_offline_text", b"_offline_text"]  # noqa: Y015
+    _WhichOneofReturnType__position: _TypeAlias = _typing.Literal["position"]  # noqa: Y015
+    _WhichOneofArgType__position: _TypeAlias = _typing.Literal["_position", b"_position"]  # noqa: Y015
+    _WhichOneofReturnType__title: _TypeAlias = _typing.Literal["title"]  # noqa: Y015
+    _WhichOneofArgType__title: _TypeAlias = _typing.Literal["_title", b"_title"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__accent_color) -> _WhichOneofReturnType__accent_color | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__greeting) -> _WhichOneofReturnType__greeting | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__launcher_text) -> _WhichOneofReturnType__launcher_text | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__offline_text) -> _WhichOneofReturnType__offline_text | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__position) -> _WhichOneofReturnType__position | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__title) -> _WhichOneofReturnType__title | None: ...
+
+Global___WidgetSettings: _TypeAlias = WidgetSettings  # noqa: Y015
 
 @_typing.final
 class ConfidenceEscalationSettings(_message.Message):

@@ -972,3 +972,79 @@ class AuditEntry(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___AuditEntry: _TypeAlias = AuditEntry  # noqa: Y015
+
+@_typing.final
+class GetWidgetRequest(_message.Message):
+    """Asks how the chat window looks. Next free number: 2."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TENANT_ID_FIELD_NUMBER: _builtins.int
+    tenant_id: _builtins.str
+    """The tenant; callers bound to one may leave it out."""
+    def __init__(
+        self,
+        *,
+        tenant_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["tenant_id", b"tenant_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetWidgetRequest: _TypeAlias = GetWidgetRequest  # noqa: Y015
+
+@_typing.final
+class Widget(_message.Message):
+    """How the chat window looks. Next free number: 10."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TITLE_FIELD_NUMBER: _builtins.int
+    GREETING_FIELD_NUMBER: _builtins.int
+    ACCENT_COLOR_FIELD_NUMBER: _builtins.int
+    ACCENT_TEXT_COLOR_FIELD_NUMBER: _builtins.int
+    POSITION_FIELD_NUMBER: _builtins.int
+    LAUNCHER_TEXT_FIELD_NUMBER: _builtins.int
+    OFFLINE_TEXT_FIELD_NUMBER: _builtins.int
+    LOCALE_FIELD_NUMBER: _builtins.int
+    DISCLAIMER_FIELD_NUMBER: _builtins.int
+    title: _builtins.str
+    """Head of the window; empty: a word in the page's language."""
+    greeting: _builtins.str
+    """What stands in an empty conversation; empty: a text in the page's language."""
+    accent_color: _builtins.str
+    """"#1a73e8"."""
+    accent_text_color: _builtins.str
+    """Black or white: readable on the accent colour (WCAG 2.2 AA, at least 4.5 : 1)."""
+    position: _builtins.str
+    """"right" or "left"."""
+    launcher_text: _builtins.str
+    """Words beside the launcher's sign; empty: none."""
+    offline_text: _builtins.str
+    """What is said while there is no connection; empty: a text in the page's language."""
+    locale: _builtins.str
+    """Language of the tenant's texts (BCP 47)."""
+    disclaimer: _builtins.str
+    """What a reply with a disclaimer ends with, after an empty line; empty: replies carry none."""
+    def __init__(
+        self,
+        *,
+        title: _builtins.str = ...,
+        greeting: _builtins.str = ...,
+        accent_color: _builtins.str = ...,
+        accent_text_color: _builtins.str = ...,
+        position: _builtins.str = ...,
+        launcher_text: _builtins.str = ...,
+        offline_text: _builtins.str = ...,
+        locale: _builtins.str = ...,
+        disclaimer: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accent_color", b"accent_color", "accent_text_color", b"accent_text_color", "disclaimer", b"disclaimer", "greeting", b"greeting", "launcher_text", b"launcher_text", "locale", b"locale", "offline_text", b"offline_text", "position", b"position", "title", b"title"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Widget: _TypeAlias = Widget  # noqa: Y015

@@ -45,6 +45,11 @@ class TenantServiceStub(object):
                 request_serializer=metachat_dot_escalation_dot_v1_dot_tenant__pb2.GetTenantRequest.SerializeToString,
                 response_deserializer=metachat_dot_escalation_dot_v1_dot_tenant__pb2.Tenant.FromString,
                 _registered_method=True)
+        self.GetWidget = channel.unary_unary(
+                '/metachat.escalation.v1.TenantService/GetWidget',
+                request_serializer=metachat_dot_escalation_dot_v1_dot_tenant__pb2.GetWidgetRequest.SerializeToString,
+                response_deserializer=metachat_dot_escalation_dot_v1_dot_tenant__pb2.Widget.FromString,
+                _registered_method=True)
         self.ListTenants = channel.unary_unary(
                 '/metachat.escalation.v1.TenantService/ListTenants',
                 request_serializer=metachat_dot_escalation_dot_v1_dot_tenant__pb2.ListTenantsRequest.SerializeToString,
@@ -125,6 +130,13 @@ class TenantServiceServicer(object):
 
     def GetTenant(self, request, context):
         """Returns a tenant with its settings; secrets are left out.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetWidget(self, request, context):
+        """Returns how the chat window looks, and nothing else of the tenant: for pages that hold a public key.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -233,6 +245,11 @@ def add_TenantServiceServicer_to_server(servicer, server):
                     servicer.GetTenant,
                     request_deserializer=metachat_dot_escalation_dot_v1_dot_tenant__pb2.GetTenantRequest.FromString,
                     response_serializer=metachat_dot_escalation_dot_v1_dot_tenant__pb2.Tenant.SerializeToString,
+            ),
+            'GetWidget': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetWidget,
+                    request_deserializer=metachat_dot_escalation_dot_v1_dot_tenant__pb2.GetWidgetRequest.FromString,
+                    response_serializer=metachat_dot_escalation_dot_v1_dot_tenant__pb2.Widget.SerializeToString,
             ),
             'ListTenants': grpc.unary_unary_rpc_method_handler(
                     servicer.ListTenants,
@@ -355,6 +372,33 @@ class TenantService(object):
             '/metachat.escalation.v1.TenantService/GetTenant',
             metachat_dot_escalation_dot_v1_dot_tenant__pb2.GetTenantRequest.SerializeToString,
             metachat_dot_escalation_dot_v1_dot_tenant__pb2.Tenant.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetWidget(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/metachat.escalation.v1.TenantService/GetWidget',
+            metachat_dot_escalation_dot_v1_dot_tenant__pb2.GetWidgetRequest.SerializeToString,
+            metachat_dot_escalation_dot_v1_dot_tenant__pb2.Widget.FromString,
             options,
             channel_credentials,
             insecure,

@@ -37,6 +37,8 @@ class TenantServiceStub:
     """Creates a tenant. ALREADY_EXISTS where the id is taken."""
     GetTenant: _grpc.UnaryUnaryMultiCallable[_tenant_pb2.GetTenantRequest, _tenant_pb2.Tenant]
     """Returns a tenant with its settings; secrets are left out."""
+    GetWidget: _grpc.UnaryUnaryMultiCallable[_tenant_pb2.GetWidgetRequest, _tenant_pb2.Widget]
+    """Returns how the chat window looks, and nothing else of the tenant: for pages that hold a public key."""
     ListTenants: _grpc.UnaryUnaryMultiCallable[_tenant_pb2.ListTenantsRequest, _tenant_pb2.ListTenantsResponse]
     """Lists tenants by id."""
     UpdateTenant: _grpc.UnaryUnaryMultiCallable[_tenant_pb2.UpdateTenantRequest, _tenant_pb2.Tenant]
@@ -73,6 +75,8 @@ class TenantServiceAsyncStub(TenantServiceStub):
     """Creates a tenant. ALREADY_EXISTS where the id is taken."""
     GetTenant: _aio.UnaryUnaryMultiCallable[_tenant_pb2.GetTenantRequest, _tenant_pb2.Tenant]  # type: ignore[assignment]
     """Returns a tenant with its settings; secrets are left out."""
+    GetWidget: _aio.UnaryUnaryMultiCallable[_tenant_pb2.GetWidgetRequest, _tenant_pb2.Widget]  # type: ignore[assignment]
+    """Returns how the chat window looks, and nothing else of the tenant: for pages that hold a public key."""
     ListTenants: _aio.UnaryUnaryMultiCallable[_tenant_pb2.ListTenantsRequest, _tenant_pb2.ListTenantsResponse]  # type: ignore[assignment]
     """Lists tenants by id."""
     UpdateTenant: _aio.UnaryUnaryMultiCallable[_tenant_pb2.UpdateTenantRequest, _tenant_pb2.Tenant]  # type: ignore[assignment]
@@ -118,6 +122,14 @@ class TenantServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_tenant_pb2.Tenant, _abc.Awaitable[_tenant_pb2.Tenant]]:
         """Returns a tenant with its settings; secrets are left out."""
+
+    @_abc_1.abstractmethod
+    def GetWidget(
+        self,
+        request: _tenant_pb2.GetWidgetRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_tenant_pb2.Widget, _abc.Awaitable[_tenant_pb2.Widget]]:
+        """Returns how the chat window looks, and nothing else of the tenant: for pages that hold a public key."""
 
     @_abc_1.abstractmethod
     def ListTenants(
