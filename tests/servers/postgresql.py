@@ -35,7 +35,8 @@ def _version(folder: Path) -> tuple[int, ...]:
 class PostgreSQL:
     """Initialised and started by the constructor; usable after `wait`."""
 
-    def __init__(self, binaries: Path, folder: Path) -> None:
+    def __init__(self, binaries: Path, folder: Path, *, survives_kill: bool = False) -> None:
+        """`survives_kill`: what was committed is still there after `kill` (not after a power cut)."""
         folder.mkdir()
         user = unprivileged()
         if user is not None:
@@ -63,7 +64,7 @@ class PostgreSQL:
             "max_connections": "200",
             "fsync": "off",
             "full_page_writes": "off",
-            "synchronous_commit": "off",
+            "synchronous_commit": "on" if survives_kill else "off",
             "shared_buffers": "64MB",
         }
 
@@ -88,8 +89,13 @@ class PostgreSQL:
         self._server = process()
 
     def start_again(self) -> None:
-        """After `stop`: the same data on the same port."""
+        """After `stop` or `kill`: the same data on the same port."""
         self._server = self._process()
+
+    @property
+    def process(self) -> ServerProcess:
+        """The server as it runs now."""
+        return self._server
 
     def wait(self) -> None:
         self._server.wait_until(lambda: accepts(self.port), seconds=60)

@@ -84,6 +84,16 @@ class ServerProcess:
         # What the child left behind in its session, such as a port mapper or a shell's own child.
         self._signal(signal.SIGKILL)
 
+    def kill(self) -> None:
+        """As a power cut to this one server: SIGKILL to all of its session."""
+        self._signal(signal.SIGKILL)
+        self._child.wait(10.0)
+
+    @property
+    def running(self) -> bool:
+        """Whether it has not ended."""
+        return self._child.poll() is None
+
     def log_tail(self) -> str:
         return "\n".join(self._log.read_text(errors="replace").splitlines()[-20:])
 

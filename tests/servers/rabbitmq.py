@@ -73,14 +73,28 @@ class RabbitMQ:
             stop_signal=signal.SIGTERM,
         )
         self._mapper.wait_until(lambda: accepts(epmd_port), seconds=10)
-        self._server = ServerProcess(
-            "RabbitMQ",
-            [script],
-            log=folder / "server.log",
-            environment=environment,
-            stop_signal=signal.SIGTERM,
-            folder=folder,
-        )
+
+        def process() -> ServerProcess:
+            return ServerProcess(
+                "RabbitMQ",
+                [script],
+                log=folder / "server.log",
+                environment=environment,
+                stop_signal=signal.SIGTERM,
+                folder=folder,
+            )
+
+        self._process = process
+        self._server = process()
+
+    def start_again(self) -> None:
+        """After `kill`: the same data on the same port."""
+        self._server = self._process()
+
+    @property
+    def process(self) -> ServerProcess:
+        """The server as it runs now."""
+        return self._server
 
     def wait(self) -> None:
         self._server.wait_until(lambda: accepts(self.port), seconds=90)

@@ -1,0 +1,117 @@
+"""Carries faults out on a running installation, and heals them."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Callable, Iterator
+
+from tests.chaos import disk
+from tests.chaos.ground import Ground
+from tests.chaos.schedule import Blow, Fault
+from tests.servers.process import ServerFailed
+
+_SLOW_SECONDS = 0.15
+_SERVER_SECONDS = 60.0
+
+
+def blows(built: Ground) -> list[Blow]:
+    """Everything that can strike this installation."""
+    return list(_blows(built))
+
+
+def _blows(built: Ground) -> Iterator[Blow]:
+    processes = list(built.fleet.members)
+    for name in processes:
+        yield Blow("kill", name)
+    if built.broker is not None:
+        yield Blow("kill", "rabbitmq")
+        yield Blow("kill", "postgresql")
+    for name in processes:
+        if name.startswith("worker") or name == "escalation":
+            yield Blow("freeze", name)
+    for wire in built.wires:
+        yield Blow("cut", wire)
+        yield Blow("silence", wire)
+        yield Blow("slow", wire)
+    for name, small in built.disks.items():
+        if small.available or built.broker is None:
+            yield Blow("disk full", name)
+    for kind in ("5xx", "429", "resets before", "resets after", "silent"):
+        yield Blow(f"provider {kind}", "provider")
+
+
+def strike(built: Ground, fault: Fault) -> Callable[[], None]:
+    """Begin; gives what ends it. A process that was killed is started again by its orchestrator."""
+    kind, target = fault.blow.kind, fault.blow.target
+    if kind == "kill":
+        return _kill(built, target, fault.seconds)
+    if kind == "freeze":
+        member = built.fleet.members[target]
+        process = member.process
+        member.signal(signal.SIGSTOP)
+
+        def thaw() -> None:
+            # Not one that was killed and started again meanwhile.
+            if member.process is process:
+                member.signal(signal.SIGCONT)
+
+        return thaw
+    if kind in ("cut", "silence", "slow"):
+        wire = built.wires[target]
+        match kind:
+            case "cut":
+                wire.cut()
+            case "silence":
+                wire.silence()
+            case _:
+                wire.slow(_SLOW_SECONDS)
+        return wire.heal
+    if kind == "disk full":
+        return _fill(built, target)
+    built.provider.mode = kind.removeprefix("provider ")
+    return lambda: setattr(built.provider, "mode", "")
+
+
+def _kill(built: Ground, target: str, seconds: float) -> Callable[[], None]:
+    server = {"rabbitmq": built.broker, "postgresql": built.database}.get(target)
+    if server is None:
+        built.fleet.kill(target, seconds)
+        return lambda: None
+    server.process.kill()
+    return lambda: revive(built, target)
+
+
+def revive(built: Ground, target: str) -> None:
+    """Start a server that ended; tries again where the first start fails, as an orchestrator does."""
+    server = built.broker if target == "rabbitmq" else built.database
+    assert server is not None
+    deadline = time.monotonic() + _SERVER_SECONDS
+    while True:
+        if not server.process.running:
+            server.start_again()
+        try:
+            server.wait()
+        except ServerFailed:
+            if time.monotonic() > deadline:
+                raise
+        else:
+            return
+
+
+def _fill(built: Ground, target: str) -> Callable[[], None]:
+    small = built.disks[target]
+    if not small.available:
+        members = built.fleet.members.values()
+        pids = [member.process.pid for member in members if member.process is not None]
+        disk.forbid_growth(pids)
+        return lambda: disk.allow_growth(pids)
+    small.fill()
+
+    def free() -> None:
+        small.free()
+        # A server that gave up on its disk is started again by its orchestrator.
+        if target in ("rabbitmq", "postgresql"):
+            revive(built, target)
+
+    return free

@@ -1,0 +1,211 @@
+"""A whole installation for a chaos run: servers on small disks, processes, and a proxy on every wire."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import sqlite3
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+from metachat.escalation.v1 import knowledge_pb2_grpc, tenant_pb2, tenant_pb2_grpc
+from metachat.escalation.v1.tenant_pb2 import Channel
+
+from services.cli.connection import open_stub
+from services.cli.demo import DOCUMENTS
+from services.cli.documents import read_document
+from tests.acceptance.installation import APP_SECRET, VERIFY_TOKEN, free_ports
+from tests.chaos.disk import SmallDisk
+from tests.chaos.fleet import Fleet
+from tests.chaos.provider import ChaosProvider
+from tests.chaos.proxy import TcpProxy
+from tests.servers import postgresql, rabbitmq
+
+OPERATOR = "operator-token-of-a-chaos-run-0123456789"
+_DOCUMENT = DOCUMENTS / "plans.md"
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What is built. `visibility`: seconds after which a message in hand is given back."""
+
+    embedded: bool
+    workers: int = 4
+    tenants: int = 8
+    visibility: float = 8.0
+    partitions: int = 1
+
+
+@dataclass
+class Ground:
+    """A running installation."""
+
+    shape: Shape
+    folder: Path
+    provider: ChaosProvider
+    fleet: Fleet
+    gateway: str
+    wires: dict[str, TcpProxy] = field(default_factory=dict)
+    disks: dict[str, SmallDisk] = field(default_factory=dict)
+    broker: rabbitmq.RabbitMQ | None = None
+    database: postgresql.PostgreSQL | None = None
+
+    @property
+    def tenants(self) -> list[str]:
+        """Their ids."""
+        return [f"shop-{number}" for number in range(self.shape.tenants)]
+
+    def account(self, tenant: str) -> str:
+        """The phone number id of a tenant."""
+        return f"55500{tenant.removeprefix('shop-')}"
+
+    def query(self, statement: str) -> list[tuple[Any, ...]]:
+        """Rows of the system of record, read past every proxy. Raises OSError or a database's error."""
+        if self.database is None:
+            path = self.folder / "disk" / "data" / "metachat.db"
+            with contextlib.closing(sqlite3.connect(path, timeout=10)) as connection:
+                return connection.execute(statement).fetchall()
+        url = self.database.url
+
+        async def fetch() -> list[tuple[Any, ...]]:
+            connection = await asyncpg.connect(url, timeout=5)
+            try:
+                return [tuple(row) for row in await connection.fetch(statement, timeout=60)]
+            finally:
+                await connection.close()
+
+        return asyncio.run(fetch())
+
+
+@contextlib.contextmanager
+def ground(shape: Shape) -> Iterator[Ground]:
+    """Build it, start it, make its tenants; take it down and leave nothing."""
+    with contextlib.ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="metachat-chaos-")))
+        folder.chmod(0o711)
+        provider = stack.enter_context(ChaosProvider())
+        fleet = Fleet(folder)
+        built = Ground(shape, folder, provider, fleet, "")
+        _servers(built, stack)
+        _processes(built, stack)
+        stack.callback(fleet.stop)
+        fleet.start()
+        _tenants(built)
+        yield built
+
+
+def _servers(built: Ground, stack: contextlib.ExitStack) -> None:
+    if built.shape.embedded:
+        _disk(built, stack, "data", 512)
+        return
+    broker_binary, database_binaries = rabbitmq.find(), postgresql.find()
+    if broker_binary is None or database_binaries is None:
+        raise RuntimeError("RabbitMQ and PostgreSQL must be installed (`make test` does it on Debian)")
+    # Room for the broker's write-ahead file and for its alarm at 50 MB, which is to be reached too.
+    built.broker = rabbitmq.RabbitMQ(broker_binary, _disk(built, stack, "rabbitmq", 1024) / "node")
+    stack.callback(built.broker.stop)
+    built.database = postgresql.PostgreSQL(
+        database_binaries, _disk(built, stack, "postgresql", 1024) / "cluster", survives_kill=True
+    )
+    stack.callback(built.database.stop)
+    built.database.wait()
+    built.broker.wait()
+
+
+def _disk(built: Ground, stack: contextlib.ExitStack, name: str, megabytes: int) -> Path:
+    folder = built.folder / "disk"
+    folder.mkdir(exist_ok=True)
+    folder.chmod(0o711)
+    disk = SmallDisk(folder / name, megabytes)
+    stack.callback(disk.close)
+    built.disks[name] = disk
+    return folder / name
+
+
+def _wire(built: Ground, stack: contextlib.ExitStack, name: str, port: int) -> int:
+    proxy = built.wires[name] = TcpProxy(port)
+    stack.enter_context(proxy)
+    return proxy.port
+
+
+def _processes(built: Ground, stack: contextlib.ExitStack) -> None:
+    shape = built.shape
+    gateway, chat, confidence, escalation, *health = free_ports(4 + shape.workers)
+    built.gateway = f"http://127.0.0.1:{gateway}"
+    common = {
+        **{name: os.environ[name] for name in ("PATH", "HOME", "LANG", "PYTHONPATH") if name in os.environ},
+        "PYTHONUNBUFFERED": "1",
+        "METACHAT_DATA_FOLDER": str(built.folder / "disk" / "data"),
+        "METACHAT_INTERNAL_TOKEN": "internal-token-of-a-chaos-run-0123456789",
+        "METACHAT_OPERATOR_TOKEN": OPERATOR,
+        "METACHAT_SECRET_KEY": "secret-key-of-a-chaos-run-0123456789",
+        "META_APP_SECRET": APP_SECRET,
+        "META_VERIFY_TOKEN": VERIFY_TOKEN,
+        "WHATSAPP_API_BASE_URL": built.provider.url,
+        "WORKER_VISIBILITY_TIMEOUT_MS": str(round(shape.visibility * 1000)),
+        "GATEWAY_HTTP_PORT": str(gateway),
+        "GATEWAY_GRPC_PORT": str(chat),
+        "CONFIDENCE_PORT": str(confidence),
+        "ESCALATION_PORT": str(escalation),
+    }
+    if shape.partitions > 1:
+        common["QUEUE_PARTITIONS"] = str(shape.partitions)
+
+    def reaching(name: str, *, database: bool = False, scoring: bool = False) -> dict[str, str]:
+        """The environment of a process with its own wires to the others."""
+        environment = dict(common)
+        if built.broker is not None:
+            port = _wire(built, stack, f"{name} - rabbitmq", built.broker.port)
+            environment["RABBITMQ_URL"] = f"amqp://guest:guest@127.0.0.1:{port}/"
+        if built.database is not None and database:
+            port = _wire(built, stack, f"{name} - postgresql", built.database.port)
+            environment["DATABASE_URL"] = f"postgresql://metachat@127.0.0.1:{port}/postgres"
+        if scoring:
+            port = _wire(built, stack, f"{name} - confidence", confidence)
+            environment["CONFIDENCE_ADDRESS"] = f"127.0.0.1:{port}"
+        else:
+            port = _wire(built, stack, f"{name} - escalation", escalation)
+            environment["ESCALATION_ADDRESS"] = f"127.0.0.1:{port}"
+        return environment
+
+    built.fleet.add("confidence", "services.confidence", common, confidence)
+    built.fleet.add(
+        "escalation", "services.escalation", reaching("escalation", database=True, scoring=True), escalation
+    )
+    built.fleet.add(
+        "gateway",
+        "services.gateway",
+        reaching("gateway") | {"CONFIDENCE_ADDRESS": f"127.0.0.1:{confidence}"},
+        gateway,
+    )
+    for number, port in enumerate(health, 1):
+        name = f"worker-{number}"
+        built.fleet.add(name, "services.worker", reaching(name) | {"WORKER_HEALTH_PORT": str(port)}, port)
+
+
+def _tenants(built: Ground) -> None:
+    address = f"127.0.0.1:{built.fleet.members['escalation'].port}"
+    tenants = open_stub(tenant_pb2_grpc.TenantServiceStub, address, OPERATOR)
+    knowledge = open_stub(knowledge_pb2_grpc.KnowledgeServiceStub, address, OPERATOR)
+    for tenant in built.tenants:
+        tenants.CreateTenant(tenant_pb2.CreateTenantRequest(id=tenant, name=tenant), timeout=30)
+        knowledge.PutDocument(read_document(tenant, _DOCUMENT), timeout=30)
+        tenants.PutChannel(
+            tenant_pb2.PutChannelRequest(
+                tenant_id=tenant,
+                kind=Channel.WHATSAPP,
+                account_id=built.account(tenant),
+                access_token=f"token-of-{tenant}",
+            ),
+            timeout=30,
+        )
+
+
+def logs(built: Ground) -> Sequence[Path]:
+    """The logs of the processes."""
+    return sorted(built.folder.glob("*.log"))

@@ -1,0 +1,159 @@
+"""Counts a chaos run from the outside (what the provider took) and from SQL and the dead letters. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from tests.chaos.provider import Taken
+from tests.chaos.traffic import Story
+
+ANSWERED = "answered once"
+PERSON = "waiting for a person"
+DEAD = "dead letter"
+UNKNOWN = "delivery unknown"
+NOWHERE = "in no class"
+CLASSES = (ANSWERED, PERSON, DEAD, UNKNOWN, NOWHERE)
+
+_REPLY = "reply"
+
+
+@dataclass(frozen=True)
+class TurnRow:
+    """A turn: state, action and whether its conversation has a handoff."""
+
+    id: str
+    message: str
+    state: str
+    action: str
+    handed_over: bool
+
+
+@dataclass(frozen=True)
+class OutboxRow:
+    """An outbound message: of which turn ("" = none), which kind, in which state."""
+
+    id: str
+    turn: str
+    kind: str
+    state: str
+
+
+@dataclass(frozen=True)
+class Records:
+    """What the installation says of itself. `dead`: ids of inbound and outbound messages put aside."""
+
+    turns: Sequence[TurnRow]
+    outbox: Sequence[OutboxRow]
+    dead: frozenset[str]
+
+
+@dataclass
+class Account:
+    """The count. `duplicates` and `out_of_order` hold a line each."""
+
+    classes: dict[str, list[str]] = field(default_factory=lambda: {name: [] for name in CLASSES})
+    duplicates: list[str] = field(default_factory=list)
+    out_of_order: list[str] = field(default_factory=list)
+    strangers: list[str] = field(default_factory=list)
+
+    @property
+    def good(self) -> bool:
+        """Whether everything is in a class, nothing went out twice and order was kept."""
+        return not (self.classes[NOWHERE] or self.duplicates or self.out_of_order or self.strangers)
+
+
+def count(stories: Mapping[str, Story], took: Sequence[Taken], records: Records) -> Account:
+    """Put every accepted message in its class, and look for what must not be."""
+    account = Account()
+    turns = {turn.message: turn for turn in records.turns}
+    of_turn: dict[str, list[OutboxRow]] = defaultdict(list)
+    for row in records.outbox:
+        of_turn[row.turn].append(row)
+    sent = Counter(taken.outbound for taken in took)
+    for story in stories.values():
+        if story.accepted:
+            turn = turns.get(story.text.id)
+            rows = of_turn[turn.id] if turn else []
+            account.classes[_class(story.text.id, turn, rows, sent, records.dead)].append(story.text.id)
+    account.duplicates = _duplicates(records, of_turn, sent)
+    account.out_of_order = _out_of_order(stories, took, records)
+    known = {row.id for row in records.outbox}
+    account.strangers = [
+        f"{taken.outbound}: {taken.text[:60]}" for taken in took if taken.outbound not in known
+    ]
+    return account
+
+
+def _class(
+    message: str, turn: TurnRow | None, rows: Sequence[OutboxRow], sent: Counter[str], dead: frozenset[str]
+) -> str:
+    if turn is not None:
+        replies = [row for row in rows if row.kind == _REPLY]
+        # What the customer has is the last word on an attempt that we know nothing of.
+        if any(row.state == "delivery_unknown" for row in replies):
+            return UNKNOWN
+        if any(sent[row.id] == 1 and row.state in ("sent", "delivered", "read") for row in replies):
+            return ANSWERED
+        if turn.handed_over and (
+            turn.state in ("held", "failed")
+            or turn.action == "IMMEDIATE_ESCALATION"
+            or any(row.state == "cancelled" for row in replies)
+        ):
+            return PERSON
+        if any(row.id in dead for row in rows):
+            return DEAD
+    return DEAD if message in dead else NOWHERE
+
+
+def _duplicates(
+    records: Records, of_turn: Mapping[str, Sequence[OutboxRow]], sent: Counter[str]
+) -> list[str]:
+    found = [
+        f"outbound {row.id} ({row.kind}) was sent {sent[row.id]} times"
+        for row in records.outbox
+        if sent[row.id] > 1
+    ]
+    for turn in records.turns:
+        replies = [row for row in of_turn.get(turn.id, ()) if row.kind == _REPLY]
+        if len(replies) > 1:
+            found.append(f"turn {turn.id} of {turn.message} has {len(replies)} replies")
+    twice = [
+        message for message, times in Counter(turn.message for turn in records.turns).items() if times > 1
+    ]
+    return found + [f"message {message} became two turns" for message in twice]
+
+
+def _out_of_order(stories: Mapping[str, Story], took: Iterable[Taken], records: Records) -> list[str]:
+    message_of = {turn.id: turn.message for turn in records.turns}
+    turn_of = {row.id: row.turn for row in records.outbox if row.kind == _REPLY}
+    last: dict[str, tuple[int, str]] = {}
+    found = []
+    for taken in took:
+        message = message_of.get(turn_of.get(taken.outbound, ""), "")
+        if message not in stories:
+            continue
+        text = stories[message].text
+        number, before = last.get(text.sender, (-1, ""))
+        if text.number < number:
+            found.append(f"{message} went out after {before}")
+        else:
+            last[text.sender] = (text.number, message)
+    return found
+
+
+def table(account: Account, *, accepted: int, copies: int, refusals: int, faults: int, ended: int) -> str:
+    """The count, a line each."""
+    lines = [
+        ("accepted (HTTP 200)", accepted),
+        *((f"  {name}", len(ids)) for name, ids in account.classes.items()),
+        ("sent twice", len(account.duplicates)),
+        ("out of order", len(account.out_of_order)),
+        ("sent and not on record", len(account.strangers)),
+        ("copies delivered to us", copies),
+        ("webhook calls not accepted", refusals),
+        ("faults", faults),
+        ("processes that ended by themselves", ended),
+    ]
+    return "\n".join(f"{name:36} {number:8}" for name, number in lines)

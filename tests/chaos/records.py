@@ -1,0 +1,102 @@
+"""Reads what an installation says of its messages: SQL as an operator would write it, and the dead letters."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sqlite3
+
+import aio_pika
+from aio_pika.exceptions import ChannelClosed
+
+from services.common.queue.topology import QueueName
+from tests.chaos.ground import Ground
+from tests.chaos.ledger import OutboxRow, Records, TurnRow
+
+_DEAD = 3
+_TURNS = (
+    "SELECT t.id, t.message_id, t.state, t.action, "
+    "EXISTS (SELECT 1 FROM handoffs h WHERE h.conversation_id = t.conversation_id) FROM turns t"
+)
+_OUTBOX = "SELECT id, COALESCE(turn_id, ''), kind, state FROM outbox ORDER BY id"
+_DONE = "SELECT count(*) FROM turns WHERE state NOT IN ('waiting', 'drafting')"
+_UNSENT = "SELECT count(*) FROM outbox WHERE state IN ('queued', 'sending')"
+
+
+def read(built: Ground) -> Records:
+    """Everything, now."""
+    return Records(
+        turns=[TurnRow(*row[:4], bool(row[4])) for row in built.query(_TURNS)],
+        outbox=[OutboxRow(*row) for row in built.query(_OUTBOX)],
+        dead=frozenset(_dead(built)),
+    )
+
+
+def done(built: Ground) -> int:
+    """Turns that are over, less the outbound messages that are not out yet."""
+    return int(built.query(_DONE)[0][0]) - int(built.query(_UNSENT)[0][0])
+
+
+def waiting(built: Ground) -> int:
+    """Messages on queues that are not dead letters; those in hand and those that wait for a retry included
+    where the queue tells them.
+    """
+    if built.broker is None:
+        return int(_embedded(built, f"SELECT count(*) FROM messages WHERE state <> {_DEAD}")[0][0])
+    return asyncio.run(_ready(built))
+
+
+def _embedded(built: Ground, statement: str) -> list[tuple[object, ...]]:
+    path = built.folder / "disk" / "data" / "queue.db"
+    with contextlib.closing(sqlite3.connect(path, timeout=10)) as connection:
+        return connection.execute(statement).fetchall()
+
+
+def _names(built: Ground) -> list[QueueName]:
+    parts = [None] if built.shape.partitions == 1 else list(range(built.shape.partitions))
+    return [
+        QueueName(tenant, "whatsapp", direction, part)
+        for tenant in built.tenants
+        for direction in ("inbound", "outbound")
+        for part in parts
+    ]
+
+
+def _dead(built: Ground) -> list[str]:
+    if built.broker is None:
+        rows = _embedded(built, f"SELECT message_id FROM messages WHERE state = {_DEAD}")
+        return [str(row[0]) for row in rows]
+    return asyncio.run(_broker_dead(built))
+
+
+async def _broker_dead(built: Ground) -> list[str]:
+    assert built.broker is not None
+    found: list[str] = []
+    connection = await aio_pika.connect(built.broker.url, timeout=10)
+    async with connection:
+        for name in _names(built):
+            channel = await connection.channel()
+            try:
+                queue = await channel.declare_queue(name.dead_letter, passive=True)
+            except ChannelClosed:
+                continue  # never made
+            # Not acknowledged: they go back when the connection closes.
+            while (message := await queue.get(no_ack=False, fail=False)) is not None:
+                found.append(message.message_id or "")
+    return found
+
+
+async def _ready(built: Ground) -> int:
+    assert built.broker is not None
+    ready = 0
+    connection = await aio_pika.connect(built.broker.url, timeout=10)
+    async with connection:
+        for name in _names(built):
+            channel = await connection.channel()
+            try:
+                queue = await channel.declare_queue(name.queue, passive=True)
+            except ChannelClosed:
+                continue
+            ready += queue.declaration_result.message_count or 0
+            await channel.close()
+    return ready

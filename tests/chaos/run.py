@@ -1,0 +1,189 @@
+"""One chaos run: traffic, faults at their moments, healing, draining, the count."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from tests.chaos import ledger, records
+from tests.chaos.faults import blows, strike
+from tests.chaos.ground import Ground, Shape, ground
+from tests.chaos.ledger import NOWHERE, Account
+from tests.chaos.schedule import Fault, schedule
+from tests.chaos.traffic import Feeder, conversations
+
+_WINDOW = 400
+_STANDSTILL_SECONDS = 15.0
+_ALLOWANCE = 100
+_LOOK_SECONDS = 1.0
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is run. `shorter`: factor on the length of each fault; `drain`: seconds for what is left."""
+
+    seed: int
+    shape: Shape
+    messages: int
+    faults: int
+    shorter: float = 1.0
+    side_by_side: int = 64
+    drain: float = 600.0
+
+
+@dataclass(frozen=True)
+class Result:
+    """What came of it."""
+
+    account: Account
+    faults: Sequence[Fault]
+    text: str
+    problems: Sequence[str]
+
+
+def run(plan: Plan, say: Callable[[str], None] = print) -> Result:
+    """Run it, all of it. Raises what setting up raises."""
+    kind = "embedded queue and SQLite" if plan.shape.embedded else "RabbitMQ and PostgreSQL"
+    say(f"chaos: seed {plan.seed}, {plan.messages} messages, {plan.faults} faults, {kind}, {plan.shape}")
+    with ground(plan.shape) as built:
+        if not all(disk.available for disk in built.disks.values()):
+            say("a tmpfs cannot be mounted here: full disks are limits on files, or left out")
+        faults = schedule(
+            plan.seed, blows(built), messages=plan.messages, faults=plan.faults, shorter=plan.shorter
+        )
+        for fault in faults:
+            say(f"  {fault}")
+        began = time.monotonic()
+        feeder = asyncio.run(_flow(built, plan, faults, say, began))
+        say(f"{time.monotonic() - began:6.0f} s  everything delivered and healed: draining")
+        account = _drain(built, plan, feeder, say, began)
+        took = time.monotonic() - began
+        text = ledger.table(
+            account,
+            accepted=feeder.accepted,
+            copies=feeder.copies,
+            refusals=feeder.refusals,
+            faults=len(faults),
+            ended=len(built.fleet.unasked_ends),
+        )
+        text += f"\n{'seconds':36} {took:8.0f}"
+        by_kind = Counter(fault.blow.kind for fault in faults)
+        text += "\nfaults: " + ", ".join(f"{kind} {number}" for kind, number in sorted(by_kind.items()))
+        say(text)
+        problems = _problems(built, account, feeder)
+        for problem in problems:
+            say(problem)
+        return Result(account, faults, text, problems)
+
+
+async def _flow(
+    built: Ground, plan: Plan, faults: Sequence[Fault], say: Callable[[str], None], began: float
+) -> Feeder:
+    feeder = Feeder(built.gateway, side_by_side=plan.side_by_side, window=_WINDOW)
+    reached = asyncio.Event()
+    tenants = [(tenant, built.account(tenant)) for tenant in built.tenants]
+    planned = conversations(plan.seed, tenants, plan.messages)
+    ended: list[asyncio.Task[None]] = []
+
+    async def suffer(fault: Fault) -> None:
+        say(f"{time.monotonic() - began:6.0f} s  {fault}")
+        heal = await asyncio.to_thread(strike, built, fault)
+        await asyncio.sleep(fault.seconds)
+        await asyncio.to_thread(heal)
+
+    async def troubles() -> None:
+        busy: dict[str, asyncio.Task[None]] = {}
+        for fault in faults:
+            while feeder.accepted < fault.accepted:
+                reached.clear()
+                await reached.wait()
+            # Two faults of one target, one after the other.
+            if (before := busy.get(fault.blow.target)) is not None:
+                await before
+            busy[fault.blow.target] = task = asyncio.create_task(suffer(fault))
+            ended.append(task)
+
+    async def look() -> None:
+        moved = time.monotonic()
+        while True:
+            await asyncio.sleep(_LOOK_SECONDS)
+            try:
+                now = await asyncio.to_thread(_done, built)
+            except Exception:
+                continue
+            if now > feeder.done:
+                feeder.done, moved = now, time.monotonic()
+            elif time.monotonic() - moved > _STANDSTILL_SECONDS:
+                feeder.allowance, moved = feeder.allowance + _ALLOWANCE, time.monotonic()
+            feeder.move()
+
+    looking, trouble = asyncio.create_task(look()), asyncio.create_task(troubles())
+    try:
+        await feeder.run(planned, lambda _: reached.set())
+        await trouble
+        await asyncio.gather(*ended)
+    finally:
+        looking.cancel()
+        trouble.cancel()
+    return feeder
+
+
+def _done(built: Ground) -> int:
+    return records.done(built)
+
+
+def _drain(built: Ground, plan: Plan, feeder: Feeder, say: Callable[[str], None], began: float) -> Account:
+    """Wait until everything is in a class and the queues are empty, or until time is up."""
+    built.fleet.wait(90.0)
+    deadline = time.monotonic() + plan.drain
+    said = 0.0
+    while True:
+        account = ledger.count(feeder.stories, built.provider.took, records.read(built))
+        left, queued = len(account.classes[NOWHERE]), records.waiting(built)
+        if not left and not queued:
+            break
+        if time.monotonic() > deadline:
+            break
+        if time.monotonic() - said > 10:
+            said = time.monotonic()
+            say(f"{said - began:6.0f} s  {left} in no class yet, {queued} on queues")
+        time.sleep(_LOOK_SECONDS)
+    # Copies that are still on their way would be answered now, if they were answered at all.
+    time.sleep(2 * _LOOK_SECONDS)
+    return ledger.count(feeder.stories, list(built.provider.took), records.read(built))
+
+
+def _problems(built: Ground, account: Account, feeder: Feeder) -> list[str]:
+    found = [f"SENT TWICE {line}" for line in account.duplicates]
+    found += [f"OUT OF ORDER {line}" for line in account.out_of_order]
+    found += [f"NOT ON RECORD {line}" for line in account.strangers]
+    found += [f"ENDED BY ITSELF {line}" for line in built.fleet.unasked_ends]
+    for message in account.classes[NOWHERE][:50]:
+        story = feeder.stories[message]
+        lines = [f"IN NO CLASS {message} {story.text}: answers {story.answers}"]
+        lines += [f"    turn {row}" for row in built.query(_TURN.format(message))]
+        lines += [f"    outbox {row}" for row in built.query(_OUT.format(message))]
+        for log in sorted(built.folder.glob("*.log")):
+            lines += [f"    {log.stem}: {line}" for line in _mentions(log, message)]
+        found.append("\n".join(lines))
+    return found
+
+
+_TURN = "SELECT id, state, action, fence, lease_expires_at, handoff_id FROM turns WHERE message_id = '{}'"
+_OUT = (
+    "SELECT o.id, o.kind, o.state, o.attempt, o.lease_expires_at, o.published_at, o.error_code FROM outbox o "
+    "JOIN turns t ON t.id = o.turn_id WHERE t.message_id = '{}'"
+)
+
+
+def _mentions(log: object, message: str) -> list[str]:
+    from pathlib import Path
+
+    text = Path(str(log)).read_text(errors="replace")
+    import re
+
+    pattern = re.compile(rf"{re.escape(message)}(?!\d)")
+    return [line[:400] for line in text.splitlines() if pattern.search(line)][-12:]
