@@ -31,6 +31,7 @@ class LocalPlan:
     confidence: int
     escalation: int
     worker: int
+    console: int
     installation: Installation
 
     @classmethod
@@ -45,6 +46,7 @@ class LocalPlan:
                 ("CONFIDENCE_PORT", 50051),
                 ("ESCALATION_PORT", 50052),
                 ("WORKER_HEALTH_PORT", 8081),
+                ("CONSOLE_PORT", 8090),
             )
         }
         installation = Installation.read(reader, needs=NEEDS)
@@ -57,6 +59,7 @@ class LocalPlan:
             confidence=ports["CONFIDENCE_PORT"],
             escalation=ports["ESCALATION_PORT"],
             worker=ports["WORKER_HEALTH_PORT"],
+            console=ports["CONSOLE_PORT"],
             installation=installation,
         )
 
@@ -68,6 +71,9 @@ class LocalPlan:
             ProcessSpec("escalation", "services.escalation", grpc_ready(f"127.0.0.1:{self.escalation}")),
             ProcessSpec("gateway", "services.gateway", http_ready(self.http, "/ready")),
             ProcessSpec("worker", "services.worker", http_ready(self.worker, "/ready")),
+            ProcessSpec(
+                "console", "services.console", http_ready(self.console, "/ready", "localhost"), needed=False
+            ),
         ]
 
 
@@ -76,7 +82,7 @@ class LocalPlan:
     "--demo/--no-demo", default=True, show_default=True, help="make the tenant metrica with documents"
 )
 def command(demo: bool) -> None:
-    """Start gateway, confidence, escalation and worker, wait until they are ready, and stay until Ctrl-C."""
+    """Start gateway, confidence, escalation, worker and console, wait until they are ready, and stay until Ctrl-C."""
     try:
         plan = LocalPlan.read(dict(os.environ))
     except SettingsError as error:
@@ -89,6 +95,7 @@ async def _run(plan: LocalPlan, demo: bool) -> int:
     environment = child_environment()
     environment.setdefault("CONFIDENCE_ADDRESS", f"localhost:{plan.confidence}")
     environment.setdefault("ESCALATION_ADDRESS", f"localhost:{plan.escalation}")
+    environment.setdefault("GATEWAY_ADDRESS", f"localhost:{plan.chat}")
     supervisor = Supervisor(plan.specs, environment, lambda line: click.echo(line, err=True))
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -140,6 +147,8 @@ def banner(plan: LocalPlan, token: str, seconds: float) -> str:
         f"  gRPC        gateway localhost:{plan.chat}, confidence localhost:{plan.confidence}, "
         f"escalation localhost:{plan.escalation}",
         f"  worker      http://localhost:{plan.worker}/health",
+        f"  console     http://localhost:{plan.console}     in the browser; operator token in "
+        f"{folder / 'operator-token'}",
     ]
     if token:
         lines += [

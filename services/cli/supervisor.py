@@ -21,6 +21,8 @@ class ProcessSpec:
     name: str
     module: str
     ready: Callable[[], Awaitable[bool]] = field(compare=False)
+    # Without one that is not needed the start goes on; it is tried again as one that died.
+    needed: bool = True
 
 
 class StartFailedError(Exception):
@@ -78,6 +80,8 @@ class Supervisor:
         process = self._running[spec.name]
         while not await spec.ready():
             if process.returncode is not None:
+                if not spec.needed:
+                    return
                 raise StartFailedError(f"{spec.name} ended with exit code {process.returncode} (see above)")
             await asyncio.sleep(0.05)
 

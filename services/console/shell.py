@@ -1,0 +1,245 @@
+"""Draws the frame and puts a page's content into it; gives every page its address."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import json
+from collections.abc import Callable
+from typing import Any, Final, cast
+
+from fastapi import Request
+from metachat.escalation.v1 import tenant_pb2
+from nicegui import Client, ui
+from starlette.responses import Response
+
+from services.common.clock import Clock
+from services.common.errors import Kind, ServiceError
+from services.common.logs import get_logger
+from services.console import plain
+from services.console.backend import BackEnd
+from services.console.calls import CallDesk
+from services.console.frame import PAGES, PageSpec, Words, arguments_of, heading, menu_of
+from services.console.session import Role, Session
+from services.console.sign_ins import SignIns
+from services.console.texts import NAMES, choose_language, texts_of
+from services.console.visit import Visit
+
+SESSION: Final = "metachat.session"
+LANGUAGE_COOKIE: Final = "metachat_language"
+THEME_COOKIE: Final = "metachat_theme"
+_ASSETS: Final = "/browser"
+_THEMES: Final[dict[str, bool | None]] = {"light": False, "dark": True, "auto": None}
+_log = get_logger(__name__)
+
+
+class Shell:
+    """Makes visits and draws pages."""
+
+    def __init__(
+        self,
+        desk: CallDesk,
+        sign_ins: SignIns,
+        back_end: BackEnd,
+        clock: Clock,
+        *,
+        gateway_url: str,
+        version: str,
+    ) -> None:
+        """All are the process's own."""
+        self._desk = desk
+        self._sign_ins = sign_ins
+        self._back_end = back_end
+        self._clock = clock
+        self._gateway_url = gateway_url
+        self._version = version
+
+    def register(self) -> None:
+        """Give each page its address."""
+        for spec in PAGES:
+            ui.page(spec.address, response_timeout=12.0, title="Meta Chat Mesh")(self._endpoint(spec))
+
+    def _endpoint(self, spec: PageSpec) -> Callable[..., Any]:
+        async def endpoint(**given: Any) -> Response | None:
+            request: Request = given["request"]
+            return await self._answer(
+                spec, request, str(given.get("tenant_id", "")), arguments_of(spec, given)
+            )
+
+        parameters = [
+            inspect.Parameter("request", inspect.Parameter.KEYWORD_ONLY, annotation=Request),
+            *(
+                [inspect.Parameter("tenant_id", inspect.Parameter.KEYWORD_ONLY, annotation=str)]
+                if spec.of_tenant
+                else []
+            ),
+            *(
+                parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)
+                for name, parameter in inspect.signature(spec.function, eval_str=True).parameters.items()
+                if name != "visit"
+            ),
+        ]
+        endpoint.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined] # what FastAPI reads
+        return endpoint
+
+    async def _answer(
+        self, spec: PageSpec, request: Request, tenant_id: str, arguments: dict[str, Any]
+    ) -> Response | None:
+        session = cast(Session, request.scope[SESSION])
+        locale = choose_language(
+            request.cookies.get(LANGUAGE_COOKIE, ""), request.headers.get("accept-language", "")
+        )
+        texts = texts_of(locale)
+        if spec.of_tenant and not session.actor.may_see(tenant_id):
+            return plain.message_page(request, texts, "not_found", 404)
+        if session.actor.role not in spec.roles:
+            return plain.message_page(request, texts, "not_allowed", 403)
+        client = ui.context.client
+        sign_ins = self._sign_ins
+        visit = Visit(
+            tenant_id=tenant_id,
+            actor=session.actor,
+            calls=self._desk.of(session.actor, tenant_id, lambda: sign_ins.check(session.id)),
+            texts=texts,
+            locale=locale,
+            tenant_name=tenant_id,
+            gateway_url=self._gateway_url,
+            on_away=self._back_end.doubt,
+        )
+        if spec.of_tenant:
+            try:
+                tenant = await visit.calls.tenants.GetTenant(tenant_pb2.GetTenantRequest(tenant_id=tenant_id))
+                object.__setattr__(visit, "tenant_name", tenant.name)
+            except ServiceError as error:
+                if error.kind in (Kind.NOT_FOUND, Kind.FORBIDDEN, Kind.INVALID):
+                    return plain.message_page(request, texts, "not_found", 404)
+                if error.kind is Kind.UNAUTHENTICATED:
+                    return plain.to_sign_in(request)
+                self._back_end.doubt()
+        sign_ins.opened(session, client)
+        client.on_delete(lambda: sign_ins.closed(session.id, client))
+        theme = request.cookies.get(THEME_COOKIE, "auto")
+        await self._draw(spec, visit, client, arguments, theme)
+        return None
+
+    async def _draw(
+        self, spec: PageSpec, visit: Visit, client: Client, arguments: dict[str, Any], theme: str
+    ) -> None:
+        texts = visit.texts
+        # The page object is everybody's; language and colours are this person's.
+        client.page = copy.copy(client.page)
+        client.page.language = "hr" if visit.locale == "hr" else "en-US"
+        client.page.dark = _THEMES.get(theme)
+        # Quasar's page is a <main>, and the frame has one of its own.
+        holder = client.content.parent_slot
+        if holder is not None:
+            holder.parent.tag = "div"
+        client.content.classes(replace="shell")
+        client.title = f"{heading(visit, spec)} · {visit.tenant_name or texts('frame.product')}"
+        ui.add_head_html(
+            f'<link rel="stylesheet" href="{_ASSETS}/console.css?{self._version}">'
+            f'<script defer src="{_ASSETS}/console.js?{self._version}"></script>'
+        )
+        self._header(visit, theme)
+        self._menu(spec, visit)
+        self._banner(visit, client)
+        with ui.element("main").props(f"id=main tabindex=-1 lang={visit.locale}").classes("page"):
+            Words("h1", heading(visit, spec)).classes("page-title")
+            content = ui.element("div").classes("page-content")
+        with content:
+            await self._content(spec, visit, arguments)
+
+    async def _content(self, spec: PageSpec, visit: Visit, arguments: dict[str, Any]) -> None:
+        try:
+            await spec.function(visit, **arguments)
+        except ServiceError as error:
+            if error.kind in (Kind.UNAVAILABLE, Kind.DEADLINE):
+                self._back_end.doubt()
+            _log.warning("page failed", page=spec.path, error=error.message, detail=error.detail)
+            with ui.element("div").classes("empty-state").props("role=alert"):
+                ui.icon("cloud_off").props("aria-hidden=true")
+                ui.label(visit.words(error))
+                ui.button(visit.texts("frame.try_again"), on_click=ui.navigate.reload).props(
+                    "outline no-caps"
+                )
+
+    def _header(self, visit: Visit, theme: str) -> None:
+        texts = visit.texts
+        with ui.element("a").props("href=#main").classes("skip-link"):
+            Words("span", texts("frame.skip"))
+        with ui.element("header").classes("topbar").props(f"lang={visit.locale}"):
+            with (
+                ui.element("button")
+                .props("type=button id=menu-button aria-controls=menu aria-expanded=false data-toggle=menu")
+                .classes("icon-button menu-button")
+                .props(_quoted("aria-label", texts("frame.menu")))
+            ):
+                ui.icon("menu").props("aria-hidden=true")
+            with ui.element("a").props("href=/").classes("brand"):
+                Words("span", texts("frame.product"))
+            if visit.tenant_name:
+                Words("span", visit.tenant_name).classes("tenant-name").props(
+                    _quoted("title", visit.tenant_name)
+                )
+            if visit.actor.role is Role.OPERATOR:
+                with ui.element("a").props("href=/all/tenants").classes("quiet-link switch-tenant"):
+                    Words("span", texts("frame.switch_tenant"))
+            ui.element("span").classes("spacer")
+            other = "hr" if visit.locale == "en" else "en"
+            with (
+                ui.element("button")
+                .props(f"type=button data-cookie={LANGUAGE_COOKIE} data-value={other} lang={other}")
+                .classes("text-button")
+            ):
+                Words("span", NAMES[other])
+            following = "light" if theme == "dark" else "dark"
+            with (
+                ui.element("button")
+                .props(f"type=button data-cookie={THEME_COOKIE} data-value={following}")
+                .props(_quoted("aria-label", texts(f"frame.{following}")))
+                .props(_quoted("title", texts(f"frame.{following}")))
+                .classes("icon-button")
+            ):
+                ui.icon("light_mode" if following == "light" else "dark_mode").props("aria-hidden=true")
+            who = f"{visit.actor.name} · {texts('frame.role.' + visit.actor.role.value)}"
+            Words("span", who).classes("who").props(_quoted("title", who))
+            with ui.element("form").props("method=post action=/sign-out").classes("sign-out"):
+                with (
+                    ui.element("button")
+                    .props("type=submit data-sign-out")
+                    .classes("icon-button")
+                    .props(_quoted("aria-label", texts("frame.sign_out")))
+                    .props(_quoted("title", texts("frame.sign_out")))
+                ):
+                    ui.icon("logout").props("aria-hidden=true")
+
+    def _menu(self, spec: PageSpec, visit: Visit) -> None:
+        if not visit.tenant_id:
+            return
+        label = _quoted("aria-label", visit.texts("frame.menu"))
+        with ui.element("nav").props(f"id=menu lang={visit.locale}").props(label).classes("menu"):
+            with ui.element("ul"):
+                for entry in menu_of(visit.actor.role):
+                    with ui.element("li"):
+                        current = "aria-current=page" if entry.area == spec.area else ""
+                        with ui.element("a").props(f"href={visit.path(entry.path)} {current}"):
+                            ui.icon(entry.icon).props("aria-hidden=true")
+                            Words("span", visit.texts(f"menu.{entry.area}"))
+
+    def _banner(self, visit: Visit, client: Client) -> None:
+        with ui.element("div").props("role=status aria-live=polite").classes("banner-place"):
+            banner = ui.element("div").classes("banner")
+            with banner:
+                ui.icon("cloud_off").props("aria-hidden=true")
+                Words("span", visit.texts("frame.away"))
+        banner.set_visibility(not self._back_end.up)
+
+        def tell(up: bool) -> None:
+            banner.set_visibility(not up)
+
+        end = self._back_end.follow(tell)
+        client.on_delete(end)
+
+
+def _quoted(name: str, text: str) -> str:
+    return f"{name}={json.dumps(text, ensure_ascii=False)}"

@@ -1,0 +1,159 @@
+"""A real Chromium at the console of a real installation: signs in, walks about, takes pictures, asks axe.
+
+    async with opened(installation) as browser:
+        page = await browser.page()                       # a browser context of its own, signed in as the operator
+        await page.goto(browser.url("/t/metrica/inbox"))
+        await axe(page)
+        await picture(page, "inbox")
+
+Pictures are taken only where METACHAT_PICTURES is set (`make pictures`), once for each width and colour scheme.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from axe_playwright_python.async_playwright import Axe  # type: ignore[import-untyped] # brings no types
+from playwright.async_api import Browser, BrowserContext, Page, async_playwright, expect
+
+from tests.acceptance.installation import ROOT, Installation
+
+CHROMIUM = os.environ.get("CHROMIUM", "") or shutil.which("chromium") or ""
+ARGUMENTS = (
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+PICTURES = ROOT / "docs" / "pictures" / "console"
+WIDTHS = {"wide": (1280, 800), "narrow": (390, 844)}
+# The gate runs four tests at once on two slow cores.
+PATIENCE_MS = 20_000
+_AXE = Axe()
+
+expect.set_options(timeout=PATIENCE_MS)
+
+
+@dataclass
+class ConsoleBrowser:
+    """One Chromium and the console it looks at."""
+
+    installation: Installation
+    browser: Browser
+    # What the pages complained about: a script that the content security policy refused, an error in JavaScript.
+    complaints: list[str] = field(default_factory=list)
+    _contexts: list[BrowserContext] = field(default_factory=list)
+
+    def url(self, path: str = "/") -> str:
+        """An address of the console."""
+        return f"http://localhost:{self.installation.environment['CONSOLE_PORT']}{path}"
+
+    async def page(
+        self,
+        *,
+        key: str = "",
+        email: str = "",
+        password: str = "",
+        signed_in: bool = True,
+        width: str = "wide",
+        dark: bool = False,
+        language: str = "en",
+    ) -> Page:
+        """A page in a browser context of its own (cookies, storage).
+
+        Signed in with the e-mail address and password, or the API key, or as the operator.
+        """
+        across, down = WIDTHS[width]
+        context = await self.browser.new_context(
+            viewport={"width": across, "height": down},
+            color_scheme="dark" if dark else "light",
+            locale={"en": "en-GB", "hr": "hr-HR"}[language],
+            reduced_motion="reduce",
+        )
+        context.set_default_timeout(PATIENCE_MS)
+        self._contexts.append(context)
+        page = await context.new_page()
+        page.on("console", self._note)
+        page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        if signed_in:
+            if email:
+                await self._submit(page, {"way": "password", "email": email, "password": password})
+            else:
+                await self._submit(page, {"way": "key", "key": key or self.installation.operator_token})
+        return page
+
+    async def _submit(self, page: Page, form: dict[str, str | float | bool]) -> None:
+        """What the form of /sign-in sends; the form itself is test_console_frame's."""
+        answer = await page.request.post(
+            self.url("/sign-in"), form=form, headers={"Origin": self.url("")}, max_redirects=0
+        )
+        assert answer.status == 303, await answer.text()
+
+    def _note(self, message: Any) -> None:
+        if message.type == "error":
+            self.complaints.append(message.text)
+
+
+@contextlib.asynccontextmanager
+async def opened(installation: Installation) -> AsyncIterator[ConsoleBrowser]:
+    """Chromium beside a started installation."""
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=list(ARGUMENTS))
+        try:
+            yield ConsoleBrowser(installation, browser)
+        finally:
+            await browser.close()
+
+
+async def axe(page: Page, **options: Any) -> None:
+    """No serious and no critical violation on the page as it stands (WCAG 2.2 A and AA, best practices)."""
+    results = await _AXE.run(page, options=options or None)
+    found = [
+        f"{each['id']} ({each['impact']}): {each['help']}\n    "
+        + "\n    ".join(node["html"][:200] for node in each["nodes"][:5])
+        for each in results.response["violations"]
+        if each["impact"] in ("serious", "critical")
+    ]
+    assert not found, "\n".join([page.url, *found])
+
+
+async def no_sideways_scroll(page: Page) -> None:
+    """The page is no wider than its window."""
+    wider = await page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+    assert wider <= 0, f"{page.url} is {wider} px too wide"
+
+
+async def connected(page: Page) -> None:
+    """The page's socket is open: what is clicked now arrives."""
+    await page.wait_for_function("window.socket?.connected && window.did_handshake")
+
+
+async def picture(page: Page, name: str) -> list[Path]:
+    """Pictures of the page as it stands, wide and narrow, light and dark; none unless they are asked for."""
+    if not os.environ.get("METACHAT_PICTURES"):
+        return []
+    PICTURES.mkdir(parents=True, exist_ok=True)
+    taken = []
+    before = page.viewport_size
+    for width, (across, down) in WIDTHS.items():
+        await page.set_viewport_size({"width": across, "height": down})
+        for scheme in ("light", "dark"):
+            await page.emulate_media(color_scheme=scheme)
+            await page.wait_for_timeout(250)
+            path = PICTURES / f"{name}-{width}-{scheme}.png"
+            await page.screenshot(path=path)
+            taken.append(path)
+    await page.emulate_media(color_scheme="light")
+    if before:
+        await page.set_viewport_size(before)
+    return taken
