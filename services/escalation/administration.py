@@ -6,7 +6,7 @@ import re
 import secrets
 import unicodedata
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from metachat.escalation.v1 import settings_pb2, tenant_pb2
@@ -237,6 +237,14 @@ class Administration:
                 display_name=display_name or (old.display_name if old else ""),
                 enabled=enabled if enabled is not None else (old.enabled if old else True),
             )
+            if old is not None and not access_token:
+                # Only a new token can have put right what was wrong.
+                channel = replace(
+                    channel,
+                    attention=old.attention,
+                    attention_detail=old.attention_detail,
+                    attention_since=old.attention_since,
+                )
             store.put_channel(connection, tenant_id, channel, key_id=key_id_of(sealed))
             now = self._clock.now()
             store.record_change(connection, tenant_id, store.TENANT, now=now)

@@ -31,12 +31,15 @@ from services.common.queue.opening import open_queue
 from services.common.settings import SettingsError
 from services.escalation.access_tokens import ApiKeys, ApiKeyVerifier, FirstOf
 from services.escalation.administration import Administration
+from services.escalation.channel_health import ChannelHealth
+from services.escalation.channel_watch import ChannelWatch
 from services.escalation.conversation_tokens import ConversationTokens
 from services.escalation.conversations import Conversations, ConversationWatch
 from services.escalation.database_watch import DatabaseWatch
 from services.escalation.documents import Documents
 from services.escalation.handoff_watch import HandoffWatch
 from services.escalation.housekeeping import Housekeeping
+from services.escalation.human_replies import HumanReplies
 from services.escalation.insight_counting import Counting
 from services.escalation.insight_figures import Figures
 from services.escalation.insight_replay import Replays
@@ -109,6 +112,9 @@ async def open_service(settings: Settings, *, clock: Clock | None = None) -> Asy
         timeouts = WaitingTimeouts(database, directory, clock)
         timeouts.open()
         stack.push_async_callback(timeouts.close)
+        channel_watch = ChannelWatch(database, clock, silence=settings.elsewhere_silence)
+        channel_watch.open()
+        stack.push_async_callback(channel_watch.close)
         poster = Poster(clock, allow_private=settings.webhook_allow_private)
         poster.open()
         stack.push_async_callback(poster.close)
@@ -146,13 +152,17 @@ async def open_service(settings: Settings, *, clock: Clock | None = None) -> Asy
             clock=clock,
             enabled_globally=settings.escalation_enabled,
         )
-        # Planned RPCs keep the answer of the generated class (the type checker calls that abstract); the
-        # access rules refuse them by name before it is asked.
         conversation_tokens = ConversationTokens(installation.secret_key)
-        conversations = ConversationServicer(  # type: ignore[abstract]
+        conversations = ConversationServicer(
             desk=desk,
             conversations=Conversations(database=database, tokens=conversation_tokens, watch=watch),
-            deliveries=Deliveries(database=database, directory=directory, clock=clock),
+            deliveries=Deliveries(
+                database=database,
+                directory=directory,
+                clock=clock,
+                health=ChannelHealth(database, directory, clock),
+            ),
+            human_replies=HumanReplies(database=database, directory=directory, clock=clock),
             tokens=conversation_tokens,
         )
         reliability = Reliability(database, directory, lambda: scoring.scorer_version)
@@ -217,7 +227,7 @@ async def open_service(settings: Settings, *, clock: Clock | None = None) -> Asy
                     webhook_pb2_grpc.add_WebhookServiceServicer_to_server,
                 ),
                 Registration(
-                    queue_pb2_grpc.QueueServiceServicer(),  # type: ignore[abstract] # planned, see above
+                    queue_pb2_grpc.QueueServiceServicer(),  # type: ignore[abstract] # planned: refused by the access rules before it is asked
                     queue_pb2_grpc.add_QueueServiceServicer_to_server,
                 ),
             ),

@@ -24,6 +24,10 @@ RETURNED: Final = "returned"
 CLOSED: Final = "closed"
 STATES: Final = (WAITING, CLAIMED, RETURNED, CLOSED)
 OPEN: Final = (WAITING, CLAIMED)
+# Who has it that answers from another tool (an echo): nobody whom we know by name, so anybody here may take
+# it over, give it back or end it.
+ELSEWHERE: Final = "another tool"
+ANSWERED_ELSEWHERE: Final = "answered_elsewhere"
 
 CLAIMED_EVENT: Final = "human_handoff.claimed"
 RETURNED_EVENT: Final = "human_handoff.returned"
@@ -47,6 +51,8 @@ def agent_name(agent: str, field: str = "agent") -> str:
     name = agent.strip()
     if not name or not name.isprintable():
         raise invalid_field(field, "write the name of the person, as the customer shall see it")
+    if name.casefold() == ELSEWHERE:
+        raise invalid_field(field, f"{ELSEWHERE!r} stands for people who answer elsewhere: write a name")
     return name
 
 
@@ -57,7 +63,7 @@ def claim(handoff: HandoffState, agent: str) -> bool:
     it, and for a handoff that has ended.
     """
     _refuse_ended(handoff, "claimed")
-    if handoff.state == CLAIMED:
+    if handoff.state == CLAIMED and handoff.claimed_by != ELSEWHERE:
         _refuse_other(handoff, agent)
         return False
     return True
@@ -66,7 +72,7 @@ def claim(handoff: HandoffState, agent: str) -> bool:
 def reply(handoff: HandoffState, agent: str) -> None:
     """Raise ServiceError(NOT_READY) unless the agent has the handoff."""
     _refuse_ended(handoff, "answered")
-    if handoff.state == WAITING:
+    if handoff.state == WAITING or handoff.claimed_by == ELSEWHERE:
         raise ServiceError(
             Kind.NOT_READY, "nobody has claimed this handoff: claim it before you reply", reason="NOT_CLAIMED"
         )
@@ -138,6 +144,13 @@ def closed_text(settings: settings_pb2.TenantSettings, agent: str) -> str:
     return text_of(settings, "closed").replace("{name}", agent).strip()
 
 
+def taken_elsewhere(handoff: HandoffState | None) -> bool:
+    """Whether an answer from another tool changes who has it: what nobody here has taken yet (None: there is
+    no open handoff).
+    """
+    return handoff is None or handoff.state == WAITING
+
+
 def _refuse_ended(handoff: HandoffState, wanted: str) -> None:
     if handoff.state not in OPEN:
         raise ServiceError(
@@ -149,7 +162,7 @@ def _refuse_ended(handoff: HandoffState, wanted: str) -> None:
 
 
 def _refuse_other(handoff: HandoffState, agent: str) -> None:
-    if handoff.claimed_by != agent:
+    if handoff.claimed_by not in (agent, ELSEWHERE):
         raise ServiceError(
             Kind.NOT_READY,
             f"{handoff.claimed_by} has this handoff",

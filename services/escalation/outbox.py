@@ -12,6 +12,8 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
 
+from services.common.errors import Kind, ServiceError
+
 
 class State(StrEnum):
     """Where an outbound message stands, as it is stored."""
@@ -36,8 +38,28 @@ class Verdict(StrEnum):
     BUSY = "BUSY"
 
 
+class Finding(StrEnum):
+    """What a person found out of a message whose delivery is unknown; names of SettleDeliveryRequest."""
+
+    ARRIVED = "ARRIVED"
+    NOT_ARRIVED = "NOT_ARRIVED"
+    SEND_AGAIN = "SEND_AGAIN"
+
+
 REPLY: Final = "reply"
+CHANNEL_MISSING: Final = "channel_missing"
+WINDOW_CLOSED: Final = "window_closed"
+# In words, for the agent who wonders why nothing was sent.
+EXPLANATIONS: Final[Mapping[str, str]] = {
+    CHANNEL_MISSING: "the tenant has no such channel any more",
+    WINDOW_CLOSED: "the customer wrote last more than 24 hours ago, and the channel takes no free text since "
+    "then: write again when they do",
+}
 BUSY_SECONDS: Final = 1.0
+# While the provider refuses the channel's token nothing is lost by waiting for a new one; now and then one
+# message tries whether it was a passing whim.
+TROUBLED_SECONDS: Final = 20.0
+TROUBLED_LOOK: Final = timedelta(minutes=15)
 # An earlier message that is queued and stays so has lost its place in the queue: it must not silence the
 # rest.
 WAITS_FOR_EARLIER: Final = timedelta(minutes=30)
@@ -48,6 +70,7 @@ _ALL_ENDS: Final = frozenset({State.SENT, State.DELIVERED, State.READ, State.FAI
 _NEXT: Final[Mapping[State, frozenset[State]]] = {
     State.QUEUED: _ALL_ENDS,
     State.SENDING: _ALL_ENDS | {State.QUEUED, State.DELIVERY_UNKNOWN},
+    # A late word of the attempt itself may still come, and a person may look.
     State.DELIVERY_UNKNOWN: _ALL_ENDS | {State.QUEUED},
     State.SENT: frozenset({State.DELIVERED, State.READ, State.FAILED}),
     State.DELIVERED: frozenset({State.READ}),
@@ -84,11 +107,21 @@ def expired(state: State, lease_expires_at: datetime | None, now: datetime) -> b
     return state is State.SENDING and (lease_expires_at is None or lease_expires_at <= now)
 
 
-def claim(row: Outbound, *, active: bool, reachable: bool, earlier: bool, now: datetime) -> Claim:
+def claim(
+    row: Outbound,
+    *,
+    active: bool,
+    reachable: bool,
+    earlier: bool,
+    now: datetime,
+    window_ends_at: datetime | None = None,
+    troubled_since: datetime | None = None,
+) -> Claim:
     """Whether to send.
 
     `active`: the assistant has the conversation. `reachable`: the channel is there to send on. `earlier`: an
-    earlier message of the conversation is not out yet.
+    earlier message of the conversation is not out yet. `window_ends_at`: until when the channel takes free
+    texts (None: always, or nobody knows). `troubled_since`: since when the channel waits for a person.
     """
     match row.state:
         case State.SENT | State.DELIVERED | State.READ:
@@ -105,7 +138,13 @@ def claim(row: Outbound, *, active: bool, reachable: bool, earlier: bool, now: d
             if row.kind == REPLY and not active:
                 return Claim(Verdict.CANCELLED, State.CANCELLED, "a person took over")
             if not reachable:
-                return Claim(Verdict.CANCELLED, State.FAILED, "channel_missing")
+                return Claim(Verdict.CANCELLED, State.FAILED, CHANNEL_MISSING)
+            if window_ends_at is not None and now >= window_ends_at:
+                return Claim(Verdict.CANCELLED, State.FAILED, WINDOW_CLOSED)
+            if troubled_since is not None and now < troubled_since + TROUBLED_LOOK:
+                return Claim(
+                    Verdict.BUSY, reason="the channel must be connected anew", retry_after=TROUBLED_SECONDS
+                )
             if earlier:
                 return Claim(
                     Verdict.BUSY, reason="an earlier message is not out yet", retry_after=BUSY_SECONDS
@@ -124,3 +163,31 @@ def report(row: Outbound, reported: State, attempt: int) -> State | None:
     if reported is State.FAILED and attempt not in (0, row.attempt):
         return None
     return reported if reported in _NEXT[row.state] else None
+
+
+def settle(row: Outbound, finding: Finding, *, active: bool, now: datetime) -> State:
+    """The state that follows what a person found out.
+
+    Raises ServiceError(NOT_READY) where the delivery is known, and where a reply of the assistant is to be
+    sent again while a person has the conversation (`active`: nobody has).
+    """
+    if row.state is not State.DELIVERY_UNKNOWN and not expired(row.state, row.lease_expires_at, now):
+        raise ServiceError(
+            Kind.NOT_READY,
+            f"its delivery is known: {row.state}",
+            reason="DELIVERY_KNOWN",
+            metadata={"state": str(row.state)},
+        )
+    match finding:
+        case Finding.ARRIVED:
+            return State.DELIVERED
+        case Finding.NOT_ARRIVED:
+            return State.FAILED
+        case Finding.SEND_AGAIN:
+            if row.kind == REPLY and not active:
+                raise ServiceError(
+                    Kind.NOT_READY,
+                    "a person has the conversation: write to the customer yourself",
+                    reason="CONVERSATION_HELD",
+                )
+            return State.QUEUED

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Final
 
 from services.common.installation import Installation
@@ -36,6 +37,8 @@ class Settings:
     log_level: str
     # How often a tenant's data are looked through for what is older than it keeps them.
     retention_interval: float = 3600.0
+    # A person who answers from another tool and then says nothing for so long has left; None: never.
+    elsewhere_silence: timedelta | None = timedelta(hours=12)
     # Whether webhooks may be sent to addresses inside: loopback, private and link-local ones.
     webhook_allow_private: bool = False
 
@@ -45,6 +48,7 @@ class Settings:
         reader = EnvironmentReader(environment)
         installation = Installation.read(reader, needs=_NEEDS)
         default_host = "0.0.0.0" if installation.production else "127.0.0.1"  # noqa: S104 - behind the mesh
+        hours = reader.number("ANSWERED_ELSEWHERE_HOURS", 12.0, minimum=0, maximum=8760)
         settings = cls(
             installation=installation,
             port=reader.integer(PORT_VARIABLE, 50052, minimum=0, maximum=65_535),
@@ -57,6 +61,7 @@ class Settings:
             drain=reader.number("ESCALATION_DRAIN_SECONDS", 20.0, minimum=0, maximum=3600),
             database_wait=reader.number("DATABASE_WAIT_SECONDS", 30.0, minimum=0, maximum=3600),
             log_level=reader.choice("LOG_LEVEL", "INFO", ("DEBUG", "INFO", "WARNING", "ERROR")),
+            elsewhere_silence=timedelta(hours=hours) if hours else None,
             webhook_allow_private=reader.flag("WEBHOOK_ALLOW_PRIVATE_ADDRESSES", not installation.production),
             retention_interval=reader.number("RETENTION_INTERVAL_SECONDS", 3600.0, minimum=1, maximum=86_400),
         )

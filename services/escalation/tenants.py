@@ -44,6 +44,10 @@ class ChannelRecord:
     access_token: Secret
     display_name: str
     enabled: bool
+    # What is wrong with it and needs a person ("reconnect"), what the provider said, since when.
+    attention: str = ""
+    attention_detail: str = ""
+    attention_since: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,6 +232,9 @@ class TenantDirectory:
                     access_token=self._opened(channel.access_token, stored.id, channel_secret(channel.kind)),
                     display_name=channel.display_name,
                     enabled=channel.enabled,
+                    attention=channel.attention,
+                    attention_detail=channel.attention_detail,
+                    attention_since=channel.attention_since,
                 )
                 for channel in stored.channels
             ),

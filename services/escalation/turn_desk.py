@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import timedelta
-from typing import Any, Final, Protocol
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from metachat.confidence.v1.confidence_pb2 import HistoryMessage
 from metachat.escalation.v1.conversation_pb2 import Draft
@@ -13,7 +13,7 @@ from metachat.escalation.v1.settings_pb2 import LlmSettings
 
 from services.common.clock import Clock
 from services.common.errors import invalid_field
-from services.escalation.store import turn_completions, turn_openings
+from services.escalation.store import turn_completions, turn_failures, turn_leases, turn_openings
 from services.escalation.store.database import Database, write_through_races
 from services.escalation.store.identity import new_id
 from services.escalation.store.turn_completions import Ending
@@ -28,6 +28,9 @@ from services.escalation.turns.opening import AskForDraft
 from services.escalation.turns.outcome import Outcome
 from services.escalation.turns.rules import Rules, RulesByTenant, Tenant
 from services.escalation.turns.scoring import Instructions, Scoring
+
+if TYPE_CHECKING:
+    from services.escalation.tenants import ChannelRecord
 
 DEFAULT_LEASE: Final = timedelta(seconds=300)
 _LONGEST_LEASE: Final = timedelta(hours=1)
@@ -48,7 +51,7 @@ class Directory(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class DraftOrder:
-    """What a responder needs beside the fence of the turn; `llm` with its API key."""
+    """What a responder needs beside the fence of the turn; `llm` and `channel` with their secrets."""
 
     history: tuple[HistoryMessage, ...]
     llm: LlmSettings
@@ -57,6 +60,7 @@ class DraftOrder:
     tone: str
     locale: str
     redact: bool
+    channel: ChannelRecord | None = None
 
 
 class TurnDesk:
@@ -115,6 +119,7 @@ class TurnDesk:
             tone=settings.tone,
             locale=settings.locale,
             redact=settings.privacy.redact,
+            channel=tenant.channel(arrival.channel),
         )
         return begun, order
 
@@ -153,13 +158,33 @@ class TurnDesk:
             )
         )
 
+    async def renew(self, tenant_id: str, turn_id: str, fence: int, lease: timedelta | None) -> datetime:
+        """Keep a turn that is still being drafted; when its lease ends now. Raises ServiceError(STALE)."""
+        until = self._clock.now() + _lease(lease)
+        await self._database.write(
+            lambda connection: turn_leases.renew(connection, tenant_id, turn_id, fence, until)
+        )
+        return until
+
+    async def release(self, tenant_id: str, turn_id: str, fence: int) -> bool:
+        """Take back a turn that this attempt will not complete; False where the attempt has it no more."""
+        return await self._database.write(
+            lambda connection: turn_leases.release(connection, tenant_id, turn_id, fence, self._clock.now())
+        )
+
     async def give_up(self, arrival: Arrival, turn_id: str, detail: str) -> Outcome:
-        """Hand a turn over after its last try. `arrival`: tenant, channel and message id are enough."""
+        """Hand a turn over after its last try.
+
+        `arrival`: tenant, channel and message id are enough; what else is there is recorded where the message
+        never was. Raises ServiceError(NOT_FOUND) for tenant, turn or conversation.
+        """
         tenant = await self._directory.get(arrival.tenant_id)
-        terms = _terms(await self._rules_now(tenant), None, "")
+        rules = await self._rules_now(tenant)
+        terms = _terms(rules, None, "")
+        arrival = rules.read(arrival)
         return await write_through_races(
             self._database,
-            lambda connection: turn_completions.give_up(
+            lambda connection: turn_failures.give_up(
                 connection, arrival, turn_id, detail, terms, self._clock.now()
             ),
         )
@@ -220,14 +245,18 @@ class TurnDesk:
         return rules.at(self._clock.now(), anyone_available=there)
 
 
+def _lease(wanted: timedelta | None) -> timedelta:
+    if wanted is None or wanted <= timedelta(0):
+        return DEFAULT_LEASE
+    return min(wanted, _LONGEST_LEASE)
+
+
 def _terms(rules: Rules, lease: timedelta | None, marker_tag: str) -> Terms:
-    if lease is None or lease <= timedelta(0):
-        lease = DEFAULT_LEASE
     return Terms(
         policy=rules.policy,
         texts=rules.texts,
         handoff_enabled=rules.handoff_enabled,
-        lease=min(lease, _LONGEST_LEASE),
+        lease=_lease(lease),
         marker_tag=marker_tag,
         rollout=rules.stage,
         detect_frustration=rules.detect_frustration,

@@ -13,7 +13,9 @@ from services.common.errors import invalid_field
 from services.common.logs import turn_context
 from services.escalation.conversation_tokens import ConversationTokens
 from services.escalation.conversations import Conversations, Reader
+from services.escalation.human_replies import HumanReplies
 from services.escalation.servicers.deliveries import Deliveries
+from services.escalation.servicers.tenants import channel_message
 from services.escalation.servicers.translation import (
     channel_word,
     conversation_message,
@@ -31,7 +33,7 @@ from services.escalation.turns.model import Arrival
 
 
 class ConversationServicer(conversation_pb2_grpc.ConversationServiceServicer):
-    """See the contracts; planned RPCs keep the generated answer."""
+    """See the contracts."""
 
     def __init__(
         self,
@@ -39,12 +41,14 @@ class ConversationServicer(conversation_pb2_grpc.ConversationServiceServicer):
         desk: TurnDesk,
         conversations: Conversations,
         deliveries: Deliveries,
+        human_replies: HumanReplies,
         tokens: ConversationTokens,
     ) -> None:
         """Takes what it translates to."""
         self._desk = desk
         self._conversations = conversations
         self._deliveries = deliveries
+        self._human_replies = human_replies
         self._tokens = tokens
 
     async def BeginTurn(
@@ -55,12 +59,26 @@ class ConversationServicer(conversation_pb2_grpc.ConversationServiceServicer):
             self._conversations.check_token(
                 request.conversation_token, request.tenant_id, request.conversation_id
             )
-        lease = None
-        if request.HasField("lease"):
-            lease = timedelta(microseconds=request.lease.ToMicroseconds())
+        lease = _lease(request)
         with turn_context(tenant=request.tenant_id, message=request.message_id):
             begun, order = await self._desk.begin(_arrival(request), lease)
         return self._begun(request.tenant_id, begun, order)
+
+    async def RenewTurn(
+        self, request: conversation_pb2.RenewTurnRequest, context: Any
+    ) -> conversation_pb2.RenewTurnResponse:
+        """Keeps a turn that is still being drafted."""
+        with turn_context(tenant=request.tenant_id, turn=request.turn_id):
+            until = await self._desk.renew(request.tenant_id, request.turn_id, request.fence, _lease(request))
+        return conversation_pb2.RenewTurnResponse(lease_expires_at=timestamp(until))
+
+    async def ReleaseTurn(
+        self, request: conversation_pb2.ReleaseTurnRequest, context: Any
+    ) -> conversation_pb2.ReleaseTurnResponse:
+        """Gives a turn back that this attempt will not complete."""
+        with turn_context(tenant=request.tenant_id, turn=request.turn_id):
+            released = await self._desk.release(request.tenant_id, request.turn_id, request.fence)
+        return conversation_pb2.ReleaseTurnResponse(released=released)
 
     async def CompleteTurn(
         self, request: conversation_pb2.CompleteTurnRequest, context: Any
@@ -79,7 +97,20 @@ class ConversationServicer(conversation_pb2_grpc.ConversationServiceServicer):
         """Gives a turn up after its last try."""
         if not request.turn_id and not (request.channel and request.message_id):
             raise invalid_field("turn_id", "is needed, or channel and message_id")
-        arrival = Arrival(request.tenant_id, channel_word(request.channel), request.message_id, "")
+        arrival = Arrival(
+            request.tenant_id,
+            channel_word(request.channel),
+            request.message_id,
+            storable(request.text),
+            media_kind=request.media_kind,
+            conversation_id=request.conversation_id,
+            account_id=request.account_id,
+            contact_address=request.contact.address,
+            contact_user_id=request.contact.user_id,
+            contact_name=request.contact.display_name,
+            record_only=request.record_only,
+            sent_at=moment(request, "sent_at"),
+        )
         with turn_context(tenant=request.tenant_id, turn=request.turn_id, message=request.message_id):
             outcome = await self._desk.give_up(arrival, request.turn_id, storable(request.detail))
         return outcome_message(outcome)
@@ -95,6 +126,37 @@ class ConversationServicer(conversation_pb2_grpc.ConversationServiceServicer):
     ) -> conversation_pb2.ReportDeliveryResponse:
         """Records what became of an attempt."""
         return await self._deliveries.report(request)
+
+    async def ListDeliveries(
+        self, request: conversation_pb2.ListDeliveriesRequest, context: Any
+    ) -> conversation_pb2.ListDeliveriesResponse:
+        """Lists outbound messages, the newest first."""
+        return await self._deliveries.list(request)
+
+    async def SettleDelivery(
+        self, request: conversation_pb2.SettleDeliveryRequest, context: Any
+    ) -> conversation_pb2.OutboundDelivery:
+        """Settles a message whose delivery is unknown."""
+        return await self._deliveries.settle(request)
+
+    async def RecordHumanReply(
+        self, request: conversation_pb2.RecordHumanReplyRequest, context: Any
+    ) -> conversation_pb2.RecordHumanReplyResponse:
+        """Records what a person answered from another tool."""
+        echo = Arrival(
+            request.tenant_id,
+            channel_word(request.channel),
+            request.message_id,
+            storable(request.text),
+            media_kind=request.media_kind,
+            account_id=request.account_id,
+            contact_address=request.contact.address,
+            contact_user_id=request.contact.user_id,
+            contact_name=request.contact.display_name,
+            sent_at=moment(request, "sent_at"),
+        )
+        with turn_context(tenant=request.tenant_id, message=request.message_id):
+            return await self._human_replies.record(echo)
 
     async def GetConversation(
         self, request: conversation_pb2.GetConversationRequest, context: Any
@@ -178,6 +240,9 @@ class ConversationServicer(conversation_pb2_grpc.ConversationServiceServicer):
                         locale=order.locale,
                         redact=order.redact,
                         lease_expires_at=timestamp(lease_expires_at),
+                        channel=None
+                        if order.channel is None
+                        else channel_message(order.channel, with_secrets=True),
                     )
                 )
             case _:
@@ -212,6 +277,10 @@ def _arrival(request: conversation_pb2.BeginTurnRequest) -> Arrival:
         details=details,
         sent_at=moment(request, "sent_at"),
     )
+
+
+def _lease(request: Any) -> timedelta | None:
+    return timedelta(microseconds=request.lease.ToMicroseconds()) if request.HasField("lease") else None
 
 
 def _reader(request: Any) -> Reader:

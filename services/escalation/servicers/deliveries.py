@@ -1,23 +1,32 @@
-"""Deliveries: who may send an outbound message now, and what became of it."""
+"""Deliveries: who may send an outbound message now, what became of it, and what people make of it."""
 
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from metachat.escalation.v1 import conversation_pb2
-from metachat.escalation.v1.tenant_pb2 import Channel
 
 from services.common.clock import Clock
-from services.common.errors import invalid_field
-from services.common.settings import Secret
-from services.escalation.outbox import State, Verdict
-from services.escalation.servicers.translation import channel_kind, channel_word, duration
+from services.common.errors import Kind, ServiceError, invalid_field
+from services.escalation.change_log import Actor, current_actor
+from services.escalation.channel_health import ChannelHealth
+from services.escalation.outbox import Finding, State, Verdict
+from services.escalation.servicers.tenants import channel_message
+from services.escalation.servicers.translation import channel_word, delivery_message, duration
+from services.escalation.store import deliveries, request_log
 from services.escalation.store import outbox as store
 from services.escalation.store.database import Database
+from services.escalation.store.pages import page_size, page_token, position_of
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+    from services.escalation.tenants import ChannelRecord
 
 DEFAULT_LEASE: Final = timedelta(seconds=60)
 _LONGEST_LEASE: Final = timedelta(minutes=15)
+_PAGE: Final = 50
 _REPORTED: Final = {
     conversation_pb2.ReportDeliveryRequest.SENT: State.SENT,
     conversation_pb2.ReportDeliveryRequest.DELIVERED: State.DELIVERED,
@@ -26,22 +35,9 @@ _REPORTED: Final = {
     conversation_pb2.ReportDeliveryRequest.NOT_SENT: State.QUEUED,
     conversation_pb2.ReportDeliveryRequest.DELIVERY_UNKNOWN: State.DELIVERY_UNKNOWN,
 }
-
-
-class ChannelRecord(Protocol):
-    """A channel with its access token."""
-
-    @property
-    def account_id(self) -> str: ...
-
-    @property
-    def access_token(self) -> Secret: ...
-
-    @property
-    def display_name(self) -> str: ...
-
-    @property
-    def enabled(self) -> bool: ...
+_SAID_BY_PROVIDERS: Final = frozenset({State.SENT, State.DELIVERED, State.READ, State.FAILED})
+# Between our id and the number of a part, in what a provider brings back; the last part carries the bare id.
+_PART: Final = "/"
 
 
 class TenantChannels(Protocol):
@@ -61,11 +57,14 @@ class Directory(Protocol):
 class Deliveries:
     """Exactly one effect: an outbound message is handed out for sending once, and its state moves forward."""
 
-    def __init__(self, *, database: Database, directory: Directory, clock: Clock) -> None:
+    def __init__(
+        self, *, database: Database, directory: Directory, clock: Clock, health: ChannelHealth
+    ) -> None:
         """Takes what it needs."""
         self._database = database
         self._directory = directory
         self._clock = clock
+        self._health = health
 
     async def claim(
         self, request: conversation_pb2.ClaimDeliveryRequest
@@ -92,6 +91,7 @@ class Deliveries:
                 reachable=channel is not None,
                 lease_until=now + lease,
                 now=now,
+                troubled_since=channel.attention_since if channel is not None else None,
             )
         )
         response = conversation_pb2.ClaimDeliveryResponse(
@@ -102,17 +102,7 @@ class Deliveries:
         if answer.verdict is Verdict.BUSY:
             response.retry_after.CopyFrom(duration(answer.retry_after))
         if answer.verdict is Verdict.SEND and channel is not None:
-            response.channel.CopyFrom(
-                Channel(
-                    tenant_id=request.tenant_id,
-                    kind=channel_kind(row["channel"]),
-                    account_id=channel.account_id,
-                    access_token=channel.access_token.reveal(),
-                    access_token_set=bool(channel.access_token),
-                    display_name=channel.display_name,
-                    enabled=channel.enabled,
-                )
-            )
+            response.channel.CopyFrom(channel_message(channel, with_secrets=True))
         return response
 
     async def report(
@@ -121,28 +111,130 @@ class Deliveries:
         """Record what became of an attempt, or what the provider says of a message."""
         if not request.outbound_id and not (request.channel and request.provider_message_id):
             raise invalid_field("outbound_id", "is needed, or channel and provider_message_id")
+        outbound_id, _, part = request.outbound_id.partition(_PART)
+        channel, reported = channel_word(request.channel), _REPORTED[request.state]
+        provider_id = "" if part else request.provider_message_id
         row = await self._database.read(
             lambda connection: store.find(
                 connection,
                 request.tenant_id,
-                outbound_id=request.outbound_id,
-                channel=channel_word(request.channel),
-                provider_id=request.provider_message_id,
+                outbound_id=outbound_id,
+                channel=channel,
+                provider_id=provider_id,
             )
         )
         if row is None:
+            if not outbound_id and not request.attempt and reported in _SAID_BY_PROVIDERS:
+                await self._keep_early(request, channel, reported)
             return conversation_pb2.ReportDeliveryResponse(unknown_message=True)
+        if part and reported is not State.FAILED:
+            # The message is where its last part is.
+            return conversation_pb2.ReportDeliveryResponse()
         changed = await self._database.write(
-            lambda connection: store.report_row(
+            lambda connection: deliveries.report_attempt(
                 connection,
                 request.tenant_id,
                 row,
-                _REPORTED[request.state],
+                reported,
                 attempt=request.attempt,
                 now=self._clock.now(),
-                provider_id=request.provider_message_id,
+                provider_id=provider_id,
                 error_code=request.error_code,
                 error_detail=request.error_detail,
             )
         )
+        if request.attempt and request.attention:
+            await self._health.mark(
+                request.tenant_id, row["channel"], request.attention, request.error_detail
+            )
+        elif request.attempt and reported is State.SENT:
+            await self._health.clear(request.tenant_id, row["channel"])
         return conversation_pb2.ReportDeliveryResponse(changed=changed)
+
+    async def _keep_early(
+        self, request: conversation_pb2.ReportDeliveryRequest, channel: str, reported: State
+    ) -> None:
+        await self._database.write(
+            lambda connection: deliveries.keep_early(
+                connection,
+                request.tenant_id,
+                channel=channel,
+                provider_id=request.provider_message_id,
+                state=reported,
+                error_code=request.error_code,
+                error_detail=request.error_detail,
+                now=self._clock.now(),
+            )
+        )
+
+    async def list(
+        self, request: conversation_pb2.ListDeliveriesRequest
+    ) -> conversation_pb2.ListDeliveriesResponse:
+        """A tenant's outbound messages, the newest first. Raises ServiceError(NOT_FOUND)."""
+        await self._directory.get(_tenant(request.tenant_id))
+        position = position_of(request.page_token, 1)
+        limit = page_size(request.page_size, _PAGE)
+        rows = await self._database.read(
+            lambda connection: deliveries.page(
+                connection,
+                request.tenant_id,
+                states=[
+                    conversation_pb2.OutboundDelivery.State.Name(state).lower() for state in request.states
+                ],
+                conversation_id=request.conversation_id,
+                channel=channel_word(request.channel),
+                before=position[0] if position else "",
+                limit=limit + 1,
+            )
+        )
+        return conversation_pb2.ListDeliveriesResponse(
+            deliveries=[delivery_message(row) for row in rows[:limit]],
+            next_page_token=page_token(rows[limit - 1]["id"]) if len(rows) > limit else "",
+        )
+
+    async def settle(
+        self, request: conversation_pb2.SettleDeliveryRequest
+    ) -> conversation_pb2.OutboundDelivery:
+        """Record what a person found out. Raises ServiceError: NOT_FOUND, NOT_READY where it is known."""
+        await self._directory.get(_tenant(request.tenant_id))
+        finding = Finding(conversation_pb2.SettleDeliveryRequest.Finding.Name(request.finding))
+        who = _name(current_actor())
+
+        def unit(connection: Connection) -> conversation_pb2.OutboundDelivery:
+            now = self._clock.now()
+            log = {
+                "tenant_id": request.tenant_id,
+                "rpc": "SettleDelivery",
+                "request_id": request.request_id,
+            }
+            answer = conversation_pb2.OutboundDelivery
+            if (done := request_log.answered(connection, answer, **log)) is not None:
+                if done.outbound_id != request.outbound_id:
+                    raise ServiceError(
+                        Kind.CONFLICT,
+                        f"the request id {request.request_id!r} stands for another request already",
+                        reason="REQUEST_ID_REUSED",
+                    )
+                return done
+            row = store.find(connection, request.tenant_id, outbound_id=request.outbound_id)
+            if row is None:
+                raise ServiceError(
+                    Kind.NOT_FOUND, "there is no such outbound message", reason="DELIVERY_NOT_FOUND"
+                )
+            settled = delivery_message(
+                deliveries.settle_row(connection, request.tenant_id, row, finding, who=who, now=now)
+            )
+            request_log.record(connection, settled, now=now, **log)
+            return settled
+
+        return await self._database.write(unit)
+
+
+def _tenant(tenant_id: str) -> str:
+    if not tenant_id:
+        raise invalid_field("tenant_id", "must name the tenant")
+    return tenant_id
+
+
+def _name(actor: Actor) -> str:
+    return actor.user_id or actor.key_id or actor.subject

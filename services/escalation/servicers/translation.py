@@ -150,4 +150,31 @@ def message_message(row: Mapping[str, Any]) -> conversation_pb2.Message:
         delivery="queued" if row["delivery"] == "sending" else row["delivery"] or "",
         created_at=timestamp(row["created_at"]),
         media_kind=row["media_kind"],
+        delivery_error=_delivery_error(row),
+    )
+
+
+def _delivery_error(row: Mapping[str, Any]) -> str:
+    if row["delivery"] not in ("failed", "delivery_unknown"):
+        return ""
+    parts = (row.get("error_code"), row.get("error_detail"))
+    return ": ".join(part for part in parts if part)
+
+
+def delivery_message(row: Mapping[Any, Any]) -> conversation_pb2.OutboundDelivery:
+    """One outbound message on its way, from a row of the outbox."""
+    return conversation_pb2.OutboundDelivery(
+        outbound_id=row["id"],
+        tenant_id=row["tenant_id"],
+        channel=channel_kind(row["channel"]),
+        conversation_id=row["conversation_id"],
+        message_id=row["message_id"],
+        text=row["text"],
+        state=conversation_pb2.OutboundDelivery.State.Value(row["state"].upper()),
+        attempts=row["attempt"],
+        provider_message_id=row["provider_message_id"],
+        error_code=row["error_code"],
+        error_detail=row["error_detail"],
+        created_at=timestamp(row["created_at"]),
+        updated_at=timestamp(row["updated_at"]),
     )

@@ -61,6 +61,7 @@ class LockedConversation:
     context_started_at: datetime
     created_at: datetime
     closed_at: datetime | None = None
+    last_customer_message_at: datetime | None = None
     changes: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -274,4 +275,5 @@ def _locked(row: Any) -> LockedConversation:
         context_started_at=row["context_started_at"],
         created_at=row["created_at"],
         closed_at=row["closed_at"],
+        last_customer_message_at=row["last_customer_message_at"],
     )

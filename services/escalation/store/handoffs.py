@@ -166,7 +166,7 @@ def changed(
 def transcript(connection: Connection, conversation_id: str, *, limit: int) -> list[RowMapping]:
     """The newest `limit` messages of a conversation with the state of their delivery, the oldest first."""
     newest = (
-        select(messages, outbox.c.state.label("delivery"))
+        select(messages, outbox.c.state.label("delivery"), outbox.c.error_code, outbox.c.error_detail)
         .select_from(messages.outerjoin(outbox, outbox.c.message_id == messages.c.id))
         .where(messages.c.conversation_id == conversation_id)
         .order_by(messages.c.id.desc())

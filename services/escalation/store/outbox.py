@@ -8,7 +8,10 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, bindparam, select, update
 
+from services.escalation.handoff_priority import window_end
 from services.escalation.outbox import (
+    EXPLANATIONS,
+    REPLY,
     WAITS_FOR_EARLIER,
     Claim,
     Outbound,
@@ -63,27 +66,39 @@ def find(
 
 
 def claim_row(
-    connection: Connection, tenant_id: str, row: Row, *, reachable: bool, lease_until: datetime, now: datetime
+    connection: Connection,
+    tenant_id: str,
+    row: Row,
+    *,
+    reachable: bool,
+    lease_until: datetime,
+    now: datetime,
+    troubled_since: datetime | None = None,
 ) -> tuple[Claim, int]:
-    """Take a row for sending; returns the answer and the number of the attempt (0 where nothing is sent)."""
+    """Take a row for sending; returns the answer and the number of the attempt (0 where nothing is sent).
+
+    `troubled_since`: since when the channel waits for a person; None: nothing is wrong with it.
+    """
     with holding(connection, tenant_id, row["conversation_id"], now) as conversation:
         found = find(connection, tenant_id, outbound_id=row["id"])
         if conversation is None or found is None:
             return Claim(Verdict.CANCELLED, reason="the message is gone"), 0
         earlier = _earlier_in_hand(connection, conversation, found["id"], now)
         answer = claim(
-            _outbound(found),
+            outbound(found),
             active=conversation.status == conversations.ACTIVE,
             reachable=reachable,
             earlier=earlier,
             now=now,
+            window_ends_at=window_end(conversation.channel, conversation.last_customer_message_at),
+            troubled_since=troubled_since,
         )
         if answer.state is None:
             return answer, 0
         attempt = found["attempt"]
         if answer.state is State.SENDING:
             attempt += 1
-            _move(
+            move(
                 connection,
                 conversation,
                 found,
@@ -93,7 +108,7 @@ def claim_row(
                 lease_expires_at=lease_until,
             )
             return answer, attempt
-        _move(connection, conversation, found, answer.state, now, error_code=_code(answer))
+        move(connection, conversation, found, answer.state, now, **_why(answer))
         return answer, 0
 
 
@@ -114,7 +129,7 @@ def report_row(
         found = find(connection, tenant_id, outbound_id=row["id"])
         if conversation is None or found is None:
             return False
-        following = report(_outbound(found), reported, attempt)
+        following = report(outbound(found), reported, attempt)
         if following is None:
             # The id is worth keeping even where the state is known already.
             if provider_id and not found["provider_message_id"]:
@@ -128,8 +143,21 @@ def report_row(
             # Its message was acknowledged when the attempt counted as unknown: publish it again.
             values["published_at"] = None
             wakeups.wake(connection, wakeups.OUTBOX)
-        _move(connection, conversation, found, following, now, **values)
+        move(connection, conversation, found, following, now, **values)
         return True
+
+
+def cancel_replies(connection: Connection, conversation: LockedConversation, now: datetime) -> int:
+    """Take back what the assistant was about to say; how many messages that were."""
+    waiting = select(outbox).where(
+        outbox.c.conversation_id == conversation.id,
+        outbox.c.kind == REPLY,
+        outbox.c.state == str(State.QUEUED),
+    )
+    rows = connection.execute(waiting).mappings().all()
+    for row in rows:
+        move(connection, conversation, row, State.CANCELLED, now)
+    return len(rows)
 
 
 def unpublished(connection: Connection, limit: int) -> Sequence[Row]:
@@ -151,13 +179,13 @@ def _earlier_in_hand(
     key = {"conversation": conversation.id, "id": outbound_id}
     for earlier in connection.execute(_EARLIER, key).mappings().all():
         if expired(State(earlier["state"]), earlier["lease_expires_at"], now):
-            _move(connection, conversation, earlier, State.DELIVERY_UNKNOWN, now)
+            move(connection, conversation, earlier, State.DELIVERY_UNKNOWN, now)
         elif earlier["state"] == State.SENDING or earlier["updated_at"] + WAITS_FOR_EARLIER > now:
             waiting = True
     return waiting
 
 
-def _move(
+def move(
     connection: Connection,
     conversation: LockedConversation,
     row: Row,
@@ -165,6 +193,7 @@ def _move(
     now: datetime,
     **values: Any,
 ) -> None:
+    """Set the state of a row whose conversation this unit holds, and tell of what people must know."""
     _change(connection, row["id"], state=str(state), updated_at=now, **values)
     conversation.set(updated_at=now)
     if state is State.CANCELLED:
@@ -194,9 +223,12 @@ def _change(connection: Connection, outbound_id: str, **values: Any) -> None:
     connection.execute(update(outbox).where(outbox.c.id == outbound_id), values)
 
 
-def _code(answer: Claim) -> str:
-    return answer.reason if answer.state is State.FAILED else ""
+def _why(answer: Claim) -> dict[str, Any]:
+    if answer.state is not State.FAILED:
+        return {}
+    return {"error_code": answer.reason, "error_detail": EXPLANATIONS.get(answer.reason, "")}
 
 
-def _outbound(row: Row) -> Outbound:
+def outbound(row: Row) -> Outbound:
+    """What the rules need of a row."""
     return Outbound(row["kind"], State(row["state"]), row["attempt"], row["lease_expires_at"])

@@ -31,6 +31,9 @@ class StoredChannel:
     access_token: bytes
     display_name: str
     enabled: bool
+    attention: str = ""
+    attention_detail: str = ""
+    attention_since: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +124,9 @@ def _channel(row: Row[Any]) -> StoredChannel:
         access_token=bytes(row.access_token or b""),
         display_name=row.display_name,
         enabled=row.enabled,
+        attention=row.attention,
+        attention_detail=row.attention_detail,
+        attention_since=row.attention_since,
     )
 
 
@@ -190,8 +196,28 @@ def put_channel(connection: Connection, tenant_id: str, channel: StoredChannel, 
             key_id=key_id,
             display_name=channel.display_name,
             enabled=channel.enabled,
+            attention=channel.attention,
+            attention_detail=channel.attention_detail,
+            attention_since=channel.attention_since,
         )
     )
+
+
+def mark_channel(
+    connection: Connection,
+    tenant_id: str,
+    kind: str,
+    attention: str,
+    detail: str,
+    since: datetime | None,
+) -> bool:
+    """Say what is wrong with a channel (empty: nothing any more); False where there is no such channel."""
+    marked = connection.execute(
+        update(channels)
+        .where(channels.c.tenant_id == tenant_id, channels.c.kind == kind)
+        .values(attention=attention, attention_detail=detail, attention_since=since)
+    )
+    return marked.rowcount > 0
 
 
 def delete_channel(connection: Connection, tenant_id: str, kind: str) -> bool:

@@ -16,20 +16,23 @@ _WITH_CONTACT: Final = select(
     contacts.c.user_id.label("contact_user_id"),
     contacts.c.display_name.label("contact_name"),
 ).select_from(conversations.outerjoin(contacts, conversations.c.contact_id == contacts.c.id))
-_MESSAGES: Final = (
+_SHOWN_TO_CUSTOMERS: Final = (
     select(messages, outbox.c.state.label("delivery"))
     .select_from(messages.outerjoin(outbox, outbox.c.message_id == messages.c.id))
     .where(messages.c.conversation_id == bindparam("conversation"), messages.c.id > bindparam("after"))
     .order_by(messages.c.id)
     .limit(bindparam("limit"))
 )
-_SHOWN: Final = _MESSAGES.where(messages.c.withheld.is_(False))
+_MESSAGES: Final = _SHOWN_TO_CUSTOMERS.add_columns(outbox.c.error_code, outbox.c.error_detail)
+_SHOWN: Final = _SHOWN_TO_CUSTOMERS.where(messages.c.withheld.is_(False))
 
 
 def messages_after(
     connection: Connection, conversation_id: str, after: str, limit: int, *, withheld: bool
 ) -> Sequence[RowMapping]:
-    """Messages with their delivery, the oldest first; `withheld`: drafts that were never sent among them."""
+    """Messages with their delivery, the oldest first; `withheld`: as people see them, with drafts that were
+    never sent and why a message did not arrive.
+    """
     key = {"conversation": conversation_id, "after": after, "limit": limit}
     return connection.execute(_MESSAGES if withheld else _SHOWN, key).mappings().all()
 

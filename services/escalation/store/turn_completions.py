@@ -1,4 +1,4 @@
-"""A turn completed, given up or evaluated in one step: what is read before, and the unit that records it."""
+"""A turn completed, or evaluated in one step: what is read before, and the unit that records it."""
 
 from __future__ import annotations
 
@@ -10,14 +10,12 @@ from typing import Any
 from sqlalchemy import Connection
 
 from services.common.errors import Kind, ServiceError
-from services.escalation.policy import TurnFacts, failed
+from services.escalation.policy import TurnFacts
 from services.escalation.policy_reading import to_record
-from services.escalation.store import conversations, records, turn_endings, turns
+from services.escalation.store import conversations, turn_endings, turns
 from services.escalation.store.conversations import LockedConversation, holding
 from services.escalation.store.identity import new_id
 from services.escalation.store.turn_openings import HISTORY, Terms
-from services.escalation.turns import closing as closings
-from services.escalation.turns import outcome as outcomes
 from services.escalation.turns.closing import Closing
 from services.escalation.turns.model import OPEN, Arrival, TurnState
 from services.escalation.turns.outcome import Outcome, Scored, from_row
@@ -96,45 +94,6 @@ def complete(
             return from_row(row)
         _check(row, fence)
         return _end(connection, conversation, row, ending, terms, now)
-
-
-def give_up(
-    connection: Connection, arrival: Arrival, turn_id: str, detail: str, terms: Terms, now: datetime
-) -> Outcome:
-    """Hand a turn over that nobody could finish; one that is over keeps its outcome.
-
-    Where its message was never recorded there is no conversation to hand over: that is recorded with an
-    event.
-    """
-    if turn_id:
-        row = turns.by_id(connection, arrival.tenant_id, turn_id)
-        if row is None:
-            raise ServiceError(Kind.NOT_FOUND, "there is no such turn")
-    else:
-        row = turns.by_message(connection, arrival.tenant_id, arrival.channel, arrival.message_id)
-    if row is None or not row["conversation_id"]:
-        return _give_up_unbegun(connection, arrival, row, detail, terms, now)
-    with holding(connection, arrival.tenant_id, row["conversation_id"], now) as conversation:
-        row = turns.by_id(connection, arrival.tenant_id, row["id"])
-        if conversation is None or row is None:
-            raise ServiceError(Kind.NOT_FOUND, "there is no such turn")
-        if TurnState(row["state"]) not in OPEN:
-            return from_row(row)
-        if conversation.status != conversations.ACTIVE:
-            values = turn_endings.hold(connection, conversation, row, now=now)
-            turns.change(connection, row["id"], failure=detail or "failed")
-        else:
-            values = turn_endings.finish(
-                connection,
-                conversation,
-                row,
-                _close_failed(terms),
-                now=now,
-                policy=to_record(terms.policy),
-                stage=terms.rollout(conversation.channel, conversation.id),
-                failure=detail or "failed",
-            )
-        return from_row({**turns.BLANK, **row, **values})
 
 
 def evaluate(
@@ -255,47 +214,3 @@ def _end(
         audit_rate=ending.audit_rate,
     )
     return from_row({**turns.BLANK, **row, **values})
-
-
-def _close_failed(terms: Terms) -> Closing:
-    return closings.close(
-        failed(terms.policy), "", terms.texts, handoff_enabled=terms.handoff_enabled, disclaimers=False
-    )
-
-
-def _give_up_unbegun(
-    connection: Connection,
-    arrival: Arrival,
-    row: Mapping[str, Any] | None,
-    detail: str,
-    terms: Terms,
-    now: datetime,
-) -> Outcome:
-    if row is None:
-        row = turns.insert_turn(
-            connection,
-            arrival,
-            conversation_id=None,
-            inbound_id=None,
-            state=TurnState.FAILED,
-            now=now,
-            text_digest="",
-            failure=detail or "failed",
-            completed_at=now,
-            **outcomes.decision_columns(failed(terms.policy)),
-        )
-        records.add_event(
-            connection,
-            closings.TURN_FAILED,
-            tenant_id=arrival.tenant_id,
-            now=now,
-            turn_id=row["id"],
-            data=closings.event_data(
-                failed(terms.policy),
-                message_id="",
-                channel=arrival.channel,
-                providerMessageId=arrival.message_id,
-                detail=detail,
-            ),
-        )
-    return from_row({**turns.BLANK, **row})

@@ -112,7 +112,7 @@ def _go_on(
         alone = False
     else:
         alone = conversation is None
-        conversation, turn = _record(connection, conversation, row, arrival, now, contact_id)
+        conversation, turn = record_message(connection, conversation, row, arrival, now, contact_id)
         held = conversation.held
     stage = terms.rollout(arrival.channel, conversation.id)
     if not stage.in_force:
@@ -162,7 +162,7 @@ class Turn:
         self.fresh, self.changes = False, {}
 
 
-def _record(
+def record_message(
     connection: Connection,
     conversation: LockedConversation | None,
     row: turns.Row | None,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from metachat.confidence.v1.confidence_pb2 import Calibration
 from metachat.escalation.v1.settings_pb2 import TenantSettings
@@ -21,6 +21,9 @@ from services.escalation.waiting_offers import Handover
 from services.topics.frustration import is_frustrated
 from services.topics.handoff_intent import detect, matches_keyword
 from services.topics.urgency import is_urgent
+
+if TYPE_CHECKING:
+    from services.escalation.tenants import ChannelRecord
 
 _BUILT_IN_RESPONDER: Final = "knowledge"
 
@@ -42,6 +45,8 @@ class Tenant(Protocol):
 
     @property
     def calibrations(self) -> Mapping[str, Calibration]: ...
+
+    def channel(self, kind: str) -> ChannelRecord | None: ...
 
 
 @dataclass(frozen=True, slots=True)
