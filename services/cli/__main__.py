@@ -12,6 +12,7 @@ COMMANDS = {
     "channels": ("services.cli.channels", "connect WhatsApp numbers and Messenger pages"),
     "documents": ("services.cli.documents", "what the built-in responder answers from"),
     "chat": ("services.cli.chat", "talk to a tenant's assistant"),
+    "preview": ("services.cli.preview", "what would be done with a question, under settings not saved"),
     "handoffs": ("services.cli.handoffs", "conversations that wait for a person"),
     "webhooks": ("services.cli.webhooks", "send events to addresses of your own, signed"),
     "reviews": ("services.cli.reviews", "judge replies that were sent"),

@@ -1,4 +1,4 @@
-"""`metachat channels`: add, list, remove."""
+"""`metachat channels`: add, list, remove, test."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from metachat.escalation.v1 import tenant_pb2, tenant_pb2_grpc
 
 from services.cli.connection import escalation_address, open_stub, plain_errors
 from services.cli.output import print_json, print_table
+from services.cli.preview import test_channel
 
 KINDS = click.Choice(["whatsapp", "messenger"], case_sensitive=False)
 
@@ -18,6 +19,9 @@ def _stub() -> tenant_pb2_grpc.TenantServiceStub:
 @click.group(name="channels")
 def command() -> None:
     """Connect WhatsApp numbers and Messenger pages to a tenant."""
+
+
+command.add_command(test_channel)
 
 
 @command.command()

@@ -170,7 +170,8 @@ OPTIONS: Final = (
 )
 
 
-def _with_options(command: Callable[..., None]) -> Callable[..., None]:
+def with_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Gives a command an option for each setting; `changed_settings` reads them."""
     for option in reversed(OPTIONS):
         command = click.option(
             option.flag,
@@ -184,7 +185,7 @@ def _with_options(command: Callable[..., None]) -> Callable[..., None]:
 
 @click.command()
 @click.argument("tenant")
-@_with_options
+@with_options
 @click.option(
     "--clear", "cleared", multiple=True, help="field to set back to its default, as settings.<path>"
 )

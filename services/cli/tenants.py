@@ -8,6 +8,7 @@ from metachat.escalation.v1 import policy_pb2, tenant_pb2, tenant_pb2_grpc
 
 from services.cli.connection import escalation_address, open_stub, plain_errors
 from services.cli.output import print_json, print_table
+from services.cli.preview import test_llm
 from services.cli.tenant_settings import MODES, Settings, apply, configure, show
 
 
@@ -20,7 +21,7 @@ def command() -> None:
     """List, create, configure and delete tenants; make tokens for them."""
 
 
-for settings_command in (configure, show, apply):
+for settings_command in (configure, show, apply, test_llm):
     command.add_command(settings_command)
 
 

@@ -13,6 +13,11 @@ from metachat.access.v1.access_pb2 import Access
 from metachat.chat.v1 import chat_pb2, chat_pb2_grpc
 from metachat.escalation.v1 import escalation_pb2, knowledge_pb2, knowledge_pb2_grpc, tenant_pb2
 from metachat.escalation.v1.policy_pb2 import Decision, Policy
+from metachat.escalation.v1.settings_pb2 import (
+    ConfidenceEscalationSettings,
+    MessageSettings,
+    TenantSettings,
+)
 from sqlalchemy import Connection, select
 
 from services.common.errors import Kind, from_rpc_error
@@ -304,11 +309,11 @@ async def test_settings_are_described_before_they_are_saved(door: Door) -> None:
     found = await stub.DescribeSettings(
         escalation_pb2.DescribeSettingsRequest(
             tenant_id=TENANT,
-            settings={
-                "locale": "hr",
-                "messages": {"handoff": "Evo nas."},
-                "confidence_escalation": {"immediate_escalation_threshold": 0.35},
-            },
+            settings=TenantSettings(
+                locale="hr",
+                messages=MessageSettings(handoff="Evo nas."),
+                confidence_escalation=ConfidenceEscalationSettings(immediate_escalation_threshold=0.35),
+            ),
         )
     )
     assert found.effective.confidence_escalation.mode == Policy.STANDARD
