@@ -1,19 +1,21 @@
 """A real Chromium at the console of a real installation: signs in, walks about, takes pictures, asks axe.
 
+    pytestmark = pytest.mark.chromium
+
     async with opened(installation) as browser:
-        page = await browser.page()                       # a browser context of its own, signed in as the operator
+        page = await browser.page()  # in a browser context of its own, signed in as the operator
         await page.goto(browser.url("/t/metrica/inbox"))
         await axe(page)
         await picture(page, "inbox")
 
-Pictures are taken only where METACHAT_PICTURES is set (`make pictures`), once for each width and colour scheme.
+Pictures are taken only where METACHAT_PICTURES is set (`make pictures`), one for each width and colour
+scheme.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,8 +25,8 @@ from axe_playwright_python.async_playwright import Axe  # type: ignore[import-un
 from playwright.async_api import Browser, BrowserContext, Page, async_playwright, expect
 
 from tests.acceptance.installation import ROOT, Installation
+from tests.servers import chromium
 
-CHROMIUM = os.environ.get("CHROMIUM", "") or shutil.which("chromium") or ""
 ARGUMENTS = (
     "--headless",
     "--no-sandbox",
@@ -50,7 +52,7 @@ class ConsoleBrowser:
 
     installation: Installation
     browser: Browser
-    # What the pages complained about: a script that the content security policy refused, an error in JavaScript.
+    # What pages complained of: a script that the content security policy refused, an error in JavaScript.
     complaints: list[str] = field(default_factory=list)
     _contexts: list[BrowserContext] = field(default_factory=list)
 
@@ -108,7 +110,7 @@ class ConsoleBrowser:
 async def opened(installation: Installation) -> AsyncIterator[ConsoleBrowser]:
     """Chromium beside a started installation."""
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=list(ARGUMENTS))
+        browser = await playwright.chromium.launch(executable_path=chromium.find(), args=list(ARGUMENTS))
         try:
             yield ConsoleBrowser(installation, browser)
         finally:

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Protocol
 
-from tests.servers import installation, postgresql, rabbitmq
+from tests.servers import chromium, installation, postgresql, rabbitmq
 from tests.servers.process import ServerFailed
 
 
@@ -42,6 +42,7 @@ KINDS = (
     Kind(
         "PostgreSQL", "TEST_DATABASE_URL", "postgresql", "postgresql", postgresql.find, postgresql.PostgreSQL
     ),
+    Kind("Chromium", chromium.VARIABLE, "chromium", "chromium", chromium.find, chromium.Chromium),
 )
 
 

@@ -12,6 +12,8 @@ from urllib.parse import urlsplit, urlunsplit
 import asyncpg  # type: ignore[import-untyped]
 import pytest
 
+from tests.servers import chromium
+
 _NEEDS = {"rabbitmq": "RABBITMQ_URL", "postgresql": "TEST_DATABASE_URL"}
 
 
@@ -19,6 +21,8 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     for marker, variable in _NEEDS.items():
         if item.get_closest_marker(marker) is not None and not os.environ.get(variable):
             pytest.skip(f"needs {variable}; `make test` brings a server")
+    if item.get_closest_marker("chromium") is not None and chromium.find() is None:
+        pytest.skip(f"needs {chromium.VARIABLE}; `make test` brings Chromium")
 
 
 @dataclass(frozen=True)
