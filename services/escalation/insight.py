@@ -138,8 +138,8 @@ class DayCounts:
         )
 
     def total(self, low: int = 0, high: int = QUARTERS) -> tuple[int, int]:
-        """Turns and escalated turns of the quarters `low` up to `high`."""
-        counted = [(action, sum(list_[low:high])) for (_, action, _), list_ in self.turns.items()]
+        """Turns in which something was decided, and escalated ones, of the quarters `low` up to `high`."""
+        counted = [(action, sum(list_[low:high])) for (_, action, _), list_ in self.turns.items() if action]
         return sum(turns for _, turns in counted), sum(
             turns for action, turns in counted if action == _ESCALATED
         )

@@ -70,7 +70,7 @@ def _add_up(connection: sa.Connection) -> None:
                 {
                     "tenant_id": row.tenant_id,
                     "day": day,
-                    "total": sum(sum(one[-1]) for one in series),
+                    "total": sum(sum(one[-1]) for one in series if one[1]),
                     "escalated": sum(sum(one[-1]) for one in series if one[1] == _ESCALATED),
                 },
             )
