@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 
@@ -22,6 +23,7 @@ from metachat.escalation.v1.conversation_pb2 import (
     TurnOutcome,
 )
 
+from services.assistant.lease import LEASE_SECONDS, TurnLease
 from services.assistant.redaction import redacted
 from services.assistant.responders.limits import failed
 from services.common.errors import Kind, ServiceError, from_rpc_error
@@ -90,12 +92,14 @@ async def run_turn(
     conversations: ConversationServiceAsyncStub,
     responders: Responders,
     timeout: float,  # noqa: ASYNC109 - a budget that is divided among the calls, not one limit around them
+    on_draft: Callable[[BeginTurnResponse], None] | None = None,
 ) -> TurnResult:
     """Run the turn of one customer message within `timeout` seconds.
 
-    Repeating it with the same message is safe: escalation answers with what is recorded. Without a lease of
-    its own the request gets one a little longer than `timeout`. Raises ServiceError where escalation refuses
-    the message or cannot be reached.
+    Repeating it with the same message is safe: escalation answers with what is recorded. The turn is held by
+    a short lease that is renewed while it is drafted, and given back where it is not completed. `on_draft` is
+    called when a draft is to be made, and must be quick. Raises ServiceError where escalation refuses the
+    message or cannot be reached.
     """
     deadline = time.monotonic() + timeout
     with turn_context(tenant=begin.tenant_id, message=begin.message_id):
@@ -104,8 +108,10 @@ async def run_turn(
             kind = answer.WhichOneof("result")
             match kind:
                 case "draft":
-                    draft = await _draft(answer.draft, begin, responders, deadline)
-                    return await _complete(answer, begin.tenant_id, draft, conversations, deadline)
+                    if on_draft is not None:
+                        on_draft(answer)
+                    lease = TurnLease(conversations, begin.tenant_id, answer)
+                    return await _drafted(answer, begin, lease, conversations, responders, deadline)
                 case "recorded" | "escalated":
                     return Finished(answer, answer.recorded if kind == "recorded" else answer.escalated)
                 case "held":
@@ -120,6 +126,28 @@ async def run_turn(
                     raise ServiceError(
                         Kind.INTERNAL, "the turn could not be begun", detail="BeginTurn without result"
                     )
+
+
+async def _drafted(
+    answer: BeginTurnResponse,
+    begin: BeginTurnRequest,
+    lease: TurnLease,
+    conversations: ConversationServiceAsyncStub,
+    responders: Responders,
+    deadline: float,
+) -> TurnResult:
+    try:
+        draft = await lease.during(_draft(answer.draft, begin, responders, deadline))
+        if draft is None:
+            return Postponed(answer, "in_progress", _TAKEN_OVER_RETRY)
+        return await _complete(answer, begin.tenant_id, draft, conversations, deadline)
+    except ServiceError as error:
+        if error.kind is not Kind.UNAVAILABLE:  # whoever is away cannot take it back either
+            await lease.release()
+        raise
+    except asyncio.CancelledError:
+        await lease.release()
+        raise
 
 
 def _failure(error: grpc.aio.AioRpcError) -> ServiceError:
@@ -143,10 +171,10 @@ async def _begin(
     begin: BeginTurnRequest, conversations: ConversationServiceAsyncStub, seconds: float
 ) -> BeginTurnResponse:
     if not begin.HasField("lease"):
-        # A caller that dies must not block the conversation for much longer than it would have worked on it.
+        # A caller that dies must not block the conversation for long, however long it would have worked.
         request = BeginTurnRequest()
         request.CopyFrom(begin)
-        request.lease.FromMicroseconds(round((seconds + _LEASE_MARGIN) * 1e6))
+        request.lease.FromMicroseconds(round(min(seconds + _LEASE_MARGIN, LEASE_SECONDS) * 1e6))
         begin = request
     try:
         return await conversations.BeginTurn(begin, timeout=min(seconds, _BEGIN_CALL))
