@@ -763,7 +763,7 @@ Global___RecommendThresholdsRequest: _TypeAlias = RecommendThresholdsRequest  # 
 
 @_typing.final
 class RecommendThresholdsResponse(_message.Message):
-    """Thresholds, or that there are none. Next free number: 11."""
+    """Thresholds, or that there are none. Next free number: 15."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -777,6 +777,10 @@ class RecommendThresholdsResponse(_message.Message):
     DELTA_FIELD_NUMBER: _builtins.int
     CALIBRATION_VERSION_FIELD_NUMBER: _builtins.int
     SCORER_VERSION_FIELD_NUMBER: _builtins.int
+    NONE_BECAUSE_FIELD_NUMBER: _builtins.int
+    MISSING_VERDICTS_FIELD_NUMBER: _builtins.int
+    LEAST_VERDICTS_FIELD_NUMBER: _builtins.int
+    FLOOR_FIELD_NUMBER: _builtins.int
     verdicts: _builtins.int
     """Verdicts they stand on: those on replies that are still sent; without thresholds all that were looked at."""
     coverage: _builtins.float
@@ -793,6 +797,16 @@ class RecommendThresholdsResponse(_message.Message):
     """The calibration the promise is bound to."""
     scorer_version: _builtins.str
     """The scorer the promise is bound to."""
+    none_because: _builtins.str
+    """Why there are none, as a code: "no_scores", "no_verdicts", "too_wrong" (even the surest replies), "too_few" (more verdicts would do),
+    "unprovable"; empty with thresholds.
+    """
+    missing_verdicts: _builtins.int
+    """With "too_few": about how many more verdicts would do, if no more of them are wrong."""
+    least_verdicts: _builtins.int
+    """The fewest verdicts that can prove this at all, every one of them right."""
+    floor: _builtins.float
+    """Below it nothing can be proven: replies went to a person and none was drawn; 0: everything was."""
     @_builtins.property
     def thresholds(self) -> _policy_pb2.Thresholds:
         """The thresholds; absent: no safe threshold."""
@@ -814,10 +828,14 @@ class RecommendThresholdsResponse(_message.Message):
         delta: _builtins.float = ...,
         calibration_version: _builtins.str = ...,
         scorer_version: _builtins.str = ...,
+        none_because: _builtins.str = ...,
+        missing_verdicts: _builtins.int = ...,
+        least_verdicts: _builtins.int = ...,
+        floor: _builtins.float = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "thresholds", b"thresholds"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["alpha", b"alpha", "calibration_version", b"calibration_version", "coverage", b"coverage", "delta", b"delta", "error", b"error", "promise", b"promise", "scorer_version", b"scorer_version", "test", b"test", "thresholds", b"thresholds", "verdicts", b"verdicts"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alpha", b"alpha", "calibration_version", b"calibration_version", "coverage", b"coverage", "delta", b"delta", "error", b"error", "floor", b"floor", "least_verdicts", b"least_verdicts", "missing_verdicts", b"missing_verdicts", "none_because", b"none_because", "promise", b"promise", "scorer_version", b"scorer_version", "test", b"test", "thresholds", b"thresholds", "verdicts", b"verdicts"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
