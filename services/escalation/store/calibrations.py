@@ -98,3 +98,15 @@ def in_force(connection: Connection, tenant_ids: Sequence[str]) -> dict[str, dic
     for row in rows:
         found.setdefault(row.tenant_id, {})[row.scorer_version] = row.calibration
     return found
+
+
+def adopted(connection: Connection, tenant_id: str, scorer_version: str) -> dict[str, dict[str, Any]]:
+    """Every calibration that was ever in force for a scorer version, by its own version; as JSON names."""
+    rows = connection.execute(
+        select(calibrations.c.version, calibrations.c.calibration).where(
+            calibrations.c.tenant_id == tenant_id,
+            calibrations.c.scorer_version == scorer_version,
+            calibrations.c.adopted,
+        )
+    )
+    return {row.version: row.calibration for row in rows}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -10,9 +11,18 @@ from sqlalchemy import Connection, and_, func, select
 
 from services.escalation.guarantees import Versions
 from services.escalation.policy import Action, Reason
+from services.escalation.scores_today import Given
 from services.escalation.simulation import ScoredTurn, facts_of
 from services.escalation.store.schema import turns
 from services.escalation.store.verdict_schema import verdicts
+
+
+@dataclass(frozen=True, slots=True)
+class AuditedTurn:
+    """A judged turn of the audit, with its score as it was given."""
+
+    turn: ScoredTurn
+    given: Given
 
 
 def decided_turns(
@@ -68,14 +78,8 @@ def newest_versions(connection: Connection, tenant_id: str) -> Versions:
     return Versions("", "") if row is None else Versions(*row)
 
 
-def audited_turns(
-    connection: Connection, tenant_id: str, versions: Versions, *, limit: int
-) -> list[ScoredTurn]:
-    """Judged turns of the uniform audit sample whose score came from these versions, the oldest first.
-
-    A calibration is fitted on verdicts that are older than every score it gives, so none of these took part
-    in fitting the one in force.
-    """
+def audited_turns(connection: Connection, tenant_id: str, scorer: str, *, limit: int) -> list[AuditedTurn]:
+    """Judged turns of the uniform audit sample on this scorer, the newest `limit`, the oldest first."""
     query = (
         select(
             turns.c.id,
@@ -83,6 +87,9 @@ def audited_turns(
             turns.c.action,
             turns.c.high_stakes,
             turns.c.score,
+            turns.c.raw_score,
+            turns.c.pattern,
+            turns.c.calibration_version,
             turns.c.threshold_immediate,
             turns.c.shadow_action,
             turns.c.sampling_probability,
@@ -91,48 +98,57 @@ def audited_turns(
         .select_from(verdicts.join(turns, turns.c.id == verdicts.c.turn_id))
         .where(
             verdicts.c.tenant_id == tenant_id,
-            verdicts.c.scorer_version == versions.scorer,
-            verdicts.c.calibration_version == versions.calibration,
+            verdicts.c.scorer_version == scorer,
             verdicts.c.current,
             turns.c.audited,
             turns.c.score.is_not(None),
+            turns.c.raw_score.is_not(None),
         )
         .order_by(verdicts.c.id.desc())
         .limit(limit)
     )
     found = [
-        ScoredTurn(
-            turn_id=row.id,
-            facts=facts_of("", None, urgent=False, high_stakes=row.high_stakes, score=row.score),
-            before=Action(row.action),
-            conversation_id=row.conversation_id or "",
-            correct=row.correct,
-            audited=True,
-            audit_weight=1.0 / row.sampling_probability if row.sampling_probability else 1.0,
-            # In shadow everything was sent, and drawn from.
-            floor=0.0 if row.shadow_action else row.threshold_immediate or 0.0,
+        AuditedTurn(
+            ScoredTurn(
+                turn_id=row.id,
+                facts=facts_of("", None, urgent=False, high_stakes=row.high_stakes, score=row.score),
+                before=Action(row.action),
+                conversation_id=row.conversation_id or "",
+                correct=row.correct,
+                audited=True,
+                audit_weight=1.0 / row.sampling_probability if row.sampling_probability else 1.0,
+                # In shadow everything was sent, and drawn from.
+                floor=0.0 if row.shadow_action else row.threshold_immediate or 0.0,
+            ),
+            Given(row.raw_score, row.score, row.pattern, row.calibration_version),
         )
         for row in connection.execute(query)
     ]
-    return sorted(found, key=lambda turn: turn.turn_id)
+    return sorted(found, key=lambda found: found.turn.turn_id)
 
 
 def scores(
-    connection: Connection, tenant_id: str, versions: Versions, *, limit: int
-) -> Sequence[tuple[float, bool]]:
-    """The newest `limit` scores from these versions, each with whether its topic was high stakes."""
+    connection: Connection, tenant_id: str, scorer: str, *, limit: int
+) -> Sequence[tuple[Given, bool]]:
+    """The newest `limit` scores of this scorer, each with whether its topic was high stakes."""
     query = (
-        select(turns.c.score, turns.c.high_stakes)
+        select(
+            turns.c.raw_score,
+            turns.c.score,
+            turns.c.pattern,
+            turns.c.calibration_version,
+            turns.c.high_stakes,
+        )
         .where(
             turns.c.tenant_id == tenant_id,
             turns.c.score.is_not(None),
-            turns.c.scorer_version == versions.scorer,
-            turns.c.calibration_version == versions.calibration,
+            turns.c.raw_score.is_not(None),
+            turns.c.scorer_version == scorer,
         )
         .order_by(turns.c.created_at.desc())
         .limit(limit)
     )
-    return [(row[0], row[1]) for row in connection.execute(query)]
+    return [(Given(*row[:4]), row[4]) for row in connection.execute(query)]
 
 
 def _turn(row: Any) -> ScoredTurn:

@@ -109,9 +109,13 @@ def count_after(connection: Connection, tenant_id: str, scorer_version: str, aft
 def that_count(
     connection: Connection, tenant_id: str, scorer_version: str, *, limit: int
 ) -> Sequence[RowMapping]:
-    """The verdicts that count on the replies of a scorer version, the newest `limit`, the oldest first."""
+    """The verdicts that count on the replies of a scorer version, the newest `limit`, the oldest first.
+
+    `audit_rate`: the chance with which the turn was drawn into the audit; NULL where it could not be.
+    """
     newest = (
-        select(verdicts)
+        select(verdicts, turns.c.sampling_probability.label("audit_rate"))
+        .select_from(verdicts.join(turns, turns.c.id == verdicts.c.turn_id))
         .where(
             verdicts.c.tenant_id == tenant_id,
             verdicts.c.scorer_version == scorer_version,
