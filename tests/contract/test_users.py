@@ -52,6 +52,23 @@ async def test_a_user_is_created_listed_and_signs_in_whatever_the_case(world, op
     assert stored.startswith("$argon2id$") and PASSWORD not in stored
 
 
+async def test_a_new_password_changes_the_mark_and_nothing_else_does(world, operator, internal) -> None:
+    await world.tenant()
+    made = await operator.users.CreateUser(new_user())
+    change = pb.UpdateUserRequest(tenant_id="metrica", user_id=made.id, role=pb.User.ADMIN)
+    assert (await operator.users.UpdateUser(change)).password_mark == made.password_mark != ""
+    await internal.users.SetPresence(
+        pb.SetPresenceRequest(tenant_id="metrica", user_id=made.id, available=True)
+    )
+    listed = await operator.users.ListUsers(pb.ListUsersRequest(tenant_id="metrica"))
+    assert [user.password_mark for user in listed.users] == [made.password_mark]
+    again = pb.UpdateUserRequest(tenant_id="metrica", user_id=made.id, password=PASSWORD)
+    marked = (await operator.users.UpdateUser(again)).password_mark
+    assert marked != made.password_mark
+    stored = await world.database.read(lambda c: c.execute(select(users.c.password_hash)).scalar_one())
+    assert marked not in stored
+
+
 async def test_an_address_stands_once_in_the_installation_and_nobody_hears_where(world, operator) -> None:
     await world.tenant("a")
     await world.tenant("b")

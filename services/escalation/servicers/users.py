@@ -80,4 +80,5 @@ def user_message(user: Any) -> user_pb2.User:
         created_at=timestamp(user.created_at),
         disabled=user.disabled,
         available=user.available,
+        password_mark=user.password_mark,
     )

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, select, update
+from sqlalchemy import Connection, Dialect, Row, Text, TypeDecorator, delete, select, type_coerce, update
 
 from services.escalation.sign_in_limits import FORGOTTEN_AFTER
 from services.escalation.store.account_schema import sign_in_tries, users
@@ -16,7 +16,21 @@ from services.escalation.store.database import insert_into
 from services.escalation.store.identity import new_id
 from services.escalation.store.schema import tenants
 
-_SHOWN = [column for column in users.c if column.name not in ("password_hash", "email_key")]
+
+class _Mark(TypeDecorator[str]):
+    """A hash as what tells it from another one."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> str:
+        return hashlib.sha256((value or "").encode()).hexdigest()[:16]
+
+
+_SHOWN = [
+    *(column for column in users.c if column.name not in ("password_hash", "email_key")),
+    type_coerce(users.c.password_hash, _Mark()).label("password_mark"),
+]
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from metachat.access.v1 import access_pb2 as metachat_dot_access_dot_v1_dot_access__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!metachat/escalation/v1/user.proto\x12\x16metachat.escalation.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1fmetachat/access/v1/access.proto\"\x84\x02\n\x04User\x12\n\n\x02id\x18\x01 \x01(\t\x12\x11\n\ttenant_id\x18\x02 \x01(\t\x12\r\n\x05\x65mail\x18\x03 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x04 \x01(\t\x12/\n\x04role\x18\x05 \x01(\x0e\x32!.metachat.escalation.v1.User.Role\x12.\n\ncreated_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08\x64isabled\x18\x07 \x01(\x08\x12\x11\n\tavailable\x18\x08 \x01(\x08\"2\n\x04Role\x12\x14\n\x10ROLE_UNSPECIFIED\x10\x00\x12\t\n\x05\x41GENT\x10\x01\x12\t\n\x05\x41\x44MIN\x10\x02\"\xc2\x01\n\x11\x43reateUserRequest\x12\x1a\n\ttenant_id\x18\x01 \x01(\tB\x07\xbaH\x04r\x02(@\x12\x17\n\x05\x65mail\x18\x02 \x01(\tB\x08\xbaH\x05r\x03(\x80\x02\x12\x1e\n\x0c\x64isplay_name\x18\x03 \x01(\tB\x08\xbaH\x05r\x03(\x80\x02\x12\x39\n\x04role\x18\x04 \x01(\x0e\x32!.metachat.escalation.v1.User.RoleB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x1d\n\x08password\x18\x05 \x01(\tB\x0b\x80\x01\x01\xbaH\x05r\x03(\x80\x08\".\n\x10ListUsersRequest\x12\x1a\n\ttenant_id\x18\x01 \x01(\tB\x07\xbaH\x04r\x02(@\"@\n\x11ListUsersResponse\x12+\n\x05users\x18\x01 \x03(\x0b\x32\x1c.metachat.escalation.v1.User\"G\n\rSignInRequest\x12\x17\n\x05\x65mail\x18\x01 \x01(\tB\x08\xbaH\x05r\x03(\x80\x02\x12\x1d\n\x08password\x18\x02 \x01(\tB\x0b\x80\x01\x01\xbaH\x05r\x03(\x80\x08\"^\n\x12SetPresenceRequest\x12\x1a\n\ttenant_id\x18\x01 \x01(\tB\x07\xbaH\x04r\x02(@\x12\x19\n\x07user_id\x18\x02 \x01(\tB\x08\xbaH\x05r\x03(\x80\x01\x12\x11\n\tavailable\x18\x03 \x01(\x08\"\xa2\x02\n\x11UpdateUserRequest\x12\x1a\n\ttenant_id\x18\x01 \x01(\tB\x07\xbaH\x04r\x02(@\x12\x1b\n\x07user_id\x18\x02 \x01(\tB\n\xbaH\x07r\x05\x10\x01(\x80\x01\x12#\n\x0c\x64isplay_name\x18\x03 \x01(\tB\x08\xbaH\x05r\x03(\x80\x02H\x00\x88\x01\x01\x12>\n\x04role\x18\x04 \x01(\x0e\x32!.metachat.escalation.v1.User.RoleB\x08\xbaH\x05\x82\x01\x02\x10\x01H\x01\x88\x01\x01\x12$\n\x08password\x18\x05 \x01(\tB\r\x80\x01\x01\xbaH\x07r\x05\x10\n(\x80\x08H\x02\x88\x01\x01\x12\x15\n\x08\x64isabled\x18\x06 \x01(\x08H\x03\x88\x01\x01\x42\x0f\n\r_display_nameB\x07\n\x05_roleB\x0b\n\t_passwordB\x0b\n\t_disabled\"\x15\n\x13SetPresenceResponse2\xb5\x04\n\x0bUserService\x12k\n\nCreateUser\x12).metachat.escalation.v1.CreateUserRequest\x1a\x1c.metachat.escalation.v1.User\"\x14\xba\xc3\x18\x10\n\x03\x04\x05\x06\x12\ttenant_id\x12v\n\tListUsers\x12(.metachat.escalation.v1.ListUsersRequest\x1a).metachat.escalation.v1.ListUsersResponse\"\x14\xba\xc3\x18\x10\n\x03\x04\x05\x06\x12\ttenant_id\x12V\n\x06SignIn\x12%.metachat.escalation.v1.SignInRequest\x1a\x1c.metachat.escalation.v1.User\"\x07\xba\xc3\x18\x03\n\x01\x05\x12k\n\nUpdateUser\x12).metachat.escalation.v1.UpdateUserRequest\x1a\x1c.metachat.escalation.v1.User\"\x14\xba\xc3\x18\x10\n\x03\x04\x05\x06\x12\ttenant_id\x12|\n\x0bSetPresence\x12*.metachat.escalation.v1.SetPresenceRequest\x1a+.metachat.escalation.v1.SetPresenceResponse\"\x14\xba\xc3\x18\x10\n\x03\x03\x04\x05\x12\ttenant_idb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!metachat/escalation/v1/user.proto\x12\x16metachat.escalation.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1fmetachat/access/v1/access.proto\"\x9b\x02\n\x04User\x12\n\n\x02id\x18\x01 \x01(\t\x12\x11\n\ttenant_id\x18\x02 \x01(\t\x12\r\n\x05\x65mail\x18\x03 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x04 \x01(\t\x12/\n\x04role\x18\x05 \x01(\x0e\x32!.metachat.escalation.v1.User.Role\x12.\n\ncreated_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08\x64isabled\x18\x07 \x01(\x08\x12\x11\n\tavailable\x18\x08 \x01(\x08\x12\x15\n\rpassword_mark\x18\t \x01(\t\"2\n\x04Role\x12\x14\n\x10ROLE_UNSPECIFIED\x10\x00\x12\t\n\x05\x41GENT\x10\x01\x12\t\n\x05\x41\x44MIN\x10\x02\"\xc2\x01\n\x11\x43reateUserRequest\x12\x1a\n\ttenant_id\x18\x01 \x01(\tB\x07\xbaH\x04r\x02(@\x12\x17\n\x05\x65mail\x18\x02 \x01(\tB\x08\xbaH\x05r\x03(\x80\x02\x12\x1e\n\x0c\x64isplay_name\x18\x03 \x01(\tB\x08\xbaH\x05r\x03(\x80\x02\x12\x39\n\x04role\x18\x04 \x01(\x0e\x32!.metachat.escalation.v1.User.RoleB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x1d\n\x08password\x18\x05 \x01(\tB\x0b\x80\x01\x01\xbaH\x05r\x03(\x80\x08\".\n\x10ListUsersRequest\x12\x1a\n\ttenant_id\x18\x01 \x01(\tB\x07\xbaH\x04r\x02(@\"@\n\x11ListUsersResponse\x12+\n\x05users\x18\x01 \x03(\x0b\x32\x1c.metachat.escalation.v1.User\"G\n\rSignInRequest\x12\x17\n\x05\x65mail\x18\x01 \x01(\tB\x08\xbaH\x05r\x03(\x80\x02\x12\x1d\n\x08password\x18\x02 \x01(\tB\x0b\x80\x01\x01\xbaH\x05r\x03(\x80\x08\"^\n\x12SetPresenceRequest\x12\x1a\n\ttenant_id\x18\x01 \x01(\tB\x07\xbaH\x04r\x02(@\x12\x19\n\x07user_id\x18\x02 \x01(\tB\x08\xbaH\x05r\x03(\x80\x01\x12\x11\n\tavailable\x18\x03 \x01(\x08\"\xa2\x02\n\x11UpdateUserRequest\x12\x1a\n\ttenant_id\x18\x01 \x01(\tB\x07\xbaH\x04r\x02(@\x12\x1b\n\x07user_id\x18\x02 \x01(\tB\n\xbaH\x07r\x05\x10\x01(\x80\x01\x12#\n\x0c\x64isplay_name\x18\x03 \x01(\tB\x08\xbaH\x05r\x03(\x80\x02H\x00\x88\x01\x01\x12>\n\x04role\x18\x04 \x01(\x0e\x32!.metachat.escalation.v1.User.RoleB\x08\xbaH\x05\x82\x01\x02\x10\x01H\x01\x88\x01\x01\x12$\n\x08password\x18\x05 \x01(\tB\r\x80\x01\x01\xbaH\x07r\x05\x10\n(\x80\x08H\x02\x88\x01\x01\x12\x15\n\x08\x64isabled\x18\x06 \x01(\x08H\x03\x88\x01\x01\x42\x0f\n\r_display_nameB\x07\n\x05_roleB\x0b\n\t_passwordB\x0b\n\t_disabled\"\x15\n\x13SetPresenceResponse2\xb5\x04\n\x0bUserService\x12k\n\nCreateUser\x12).metachat.escalation.v1.CreateUserRequest\x1a\x1c.metachat.escalation.v1.User\"\x14\xba\xc3\x18\x10\n\x03\x04\x05\x06\x12\ttenant_id\x12v\n\tListUsers\x12(.metachat.escalation.v1.ListUsersRequest\x1a).metachat.escalation.v1.ListUsersResponse\"\x14\xba\xc3\x18\x10\n\x03\x04\x05\x06\x12\ttenant_id\x12V\n\x06SignIn\x12%.metachat.escalation.v1.SignInRequest\x1a\x1c.metachat.escalation.v1.User\"\x07\xba\xc3\x18\x03\n\x01\x05\x12k\n\nUpdateUser\x12).metachat.escalation.v1.UpdateUserRequest\x1a\x1c.metachat.escalation.v1.User\"\x14\xba\xc3\x18\x10\n\x03\x04\x05\x06\x12\ttenant_id\x12|\n\x0bSetPresence\x12*.metachat.escalation.v1.SetPresenceRequest\x1a+.metachat.escalation.v1.SetPresenceResponse\"\x14\xba\xc3\x18\x10\n\x03\x03\x04\x05\x12\ttenant_idb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -75,23 +75,23 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_USERSERVICE'].methods_by_name['SetPresence']._loaded_options = None
   _globals['_USERSERVICE'].methods_by_name['SetPresence']._serialized_options = b'\272\303\030\020\n\003\003\004\005\022\ttenant_id'
   _globals['_USER']._serialized_start=157
-  _globals['_USER']._serialized_end=417
-  _globals['_USER_ROLE']._serialized_start=367
-  _globals['_USER_ROLE']._serialized_end=417
-  _globals['_CREATEUSERREQUEST']._serialized_start=420
-  _globals['_CREATEUSERREQUEST']._serialized_end=614
-  _globals['_LISTUSERSREQUEST']._serialized_start=616
-  _globals['_LISTUSERSREQUEST']._serialized_end=662
-  _globals['_LISTUSERSRESPONSE']._serialized_start=664
-  _globals['_LISTUSERSRESPONSE']._serialized_end=728
-  _globals['_SIGNINREQUEST']._serialized_start=730
-  _globals['_SIGNINREQUEST']._serialized_end=801
-  _globals['_SETPRESENCEREQUEST']._serialized_start=803
-  _globals['_SETPRESENCEREQUEST']._serialized_end=897
-  _globals['_UPDATEUSERREQUEST']._serialized_start=900
-  _globals['_UPDATEUSERREQUEST']._serialized_end=1190
-  _globals['_SETPRESENCERESPONSE']._serialized_start=1192
-  _globals['_SETPRESENCERESPONSE']._serialized_end=1213
-  _globals['_USERSERVICE']._serialized_start=1216
-  _globals['_USERSERVICE']._serialized_end=1781
+  _globals['_USER']._serialized_end=440
+  _globals['_USER_ROLE']._serialized_start=390
+  _globals['_USER_ROLE']._serialized_end=440
+  _globals['_CREATEUSERREQUEST']._serialized_start=443
+  _globals['_CREATEUSERREQUEST']._serialized_end=637
+  _globals['_LISTUSERSREQUEST']._serialized_start=639
+  _globals['_LISTUSERSREQUEST']._serialized_end=685
+  _globals['_LISTUSERSRESPONSE']._serialized_start=687
+  _globals['_LISTUSERSRESPONSE']._serialized_end=751
+  _globals['_SIGNINREQUEST']._serialized_start=753
+  _globals['_SIGNINREQUEST']._serialized_end=824
+  _globals['_SETPRESENCEREQUEST']._serialized_start=826
+  _globals['_SETPRESENCEREQUEST']._serialized_end=920
+  _globals['_UPDATEUSERREQUEST']._serialized_start=923
+  _globals['_UPDATEUSERREQUEST']._serialized_end=1213
+  _globals['_SETPRESENCERESPONSE']._serialized_start=1215
+  _globals['_SETPRESENCERESPONSE']._serialized_end=1236
+  _globals['_USERSERVICE']._serialized_start=1239
+  _globals['_USERSERVICE']._serialized_end=1804
 # @@protoc_insertion_point(module_scope)

@@ -22,7 +22,7 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class User(_message.Message):
-    """A person on a tenant's side. Next free number: 9."""
+    """A person on a tenant's side. Next free number: 10."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -57,6 +57,7 @@ class User(_message.Message):
     CREATED_AT_FIELD_NUMBER: _builtins.int
     DISABLED_FIELD_NUMBER: _builtins.int
     AVAILABLE_FIELD_NUMBER: _builtins.int
+    PASSWORD_MARK_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """Its id."""
     tenant_id: _builtins.str
@@ -71,6 +72,8 @@ class User(_message.Message):
     """True where the user may not sign in."""
     available: _builtins.bool
     """True while the user is ready for handoffs."""
+    password_mark: _builtins.str
+    """Changes with the password and says nothing of it: what was signed in with another mark is over."""
     @_builtins.property
     def created_at(self) -> _timestamp_pb2.Timestamp:
         """When it was created."""
@@ -86,10 +89,11 @@ class User(_message.Message):
         created_at: _timestamp_pb2.Timestamp | None = ...,
         disabled: _builtins.bool = ...,
         available: _builtins.bool = ...,
+        password_mark: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["available", b"available", "created_at", b"created_at", "disabled", b"disabled", "display_name", b"display_name", "email", b"email", "id", b"id", "role", b"role", "tenant_id", b"tenant_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["available", b"available", "created_at", b"created_at", "disabled", b"disabled", "display_name", b"display_name", "email", b"email", "id", b"id", "password_mark", b"password_mark", "role", b"role", "tenant_id", b"tenant_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
