@@ -44,7 +44,7 @@ def _none(certificate: Certificate, alpha: float, delta: float, versions: Versio
     if not certificate.judged:
         if versions is not None and not versions.scorer:
             return "No safe threshold: no reply has been scored yet."
-        drawn = "" if versions is None else f" drawn at random and scored by {_scored_by(versions)}"
+        drawn = "" if versions is None else f" drawn at random and scored by scorer {versions.scorer}"
         return (
             f"No safe threshold: nobody has judged a reply{drawn}. At least {_verdicts(least)} are needed,"
             " all of them right; a few times as many where some are wrong."

@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 from typing import Final
+
+from google.protobuf import json_format
+from metachat.confidence.v1.confidence_pb2 import Calibration
 
 from services.common.errors import Kind, ServiceError
 from services.escalation import policy_reading
 from services.escalation.guarantees import DEFAULT_DELTA, Certificate, Verdict, Versions, certify
 from services.escalation.insight_promises import promise
 from services.escalation.policy import Action, Policy, Thresholds, TurnFacts, decide
+from services.escalation.sampling import held_for_proofs
+from services.escalation.scores_today import COURTESY, GLOBAL, floor_today, score_today
 from services.escalation.simulation import ScoredTurn, Simulation, simulate
+from services.escalation.store import calibrations
 from services.escalation.store import scored_turns as store
 from services.escalation.store.database import Database
 from services.escalation.tenants import TenantDirectory, TenantRecord
 
 MOST_TURNS: Final = 100_000
 _MOST_SCORES: Final = 20_000
-_GLOBAL: Final = "global"
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,16 +104,9 @@ class WhatIf:
         else:
             newest = await self._database.read(partial(store.newest_versions, tenant_id=tenant.id))
             own = tenant.calibrations.get(newest.scorer)
-            in_force = own.version if own is not None else _GLOBAL if newest.scorer else ""
+            in_force = own.version if own is not None else GLOBAL if newest.scorer else ""
             versions = Versions(newest.scorer, in_force)
-            scored = list(
-                await self._database.read(
-                    partial(store.scores, tenant_id=tenant.id, versions=versions, limit=_MOST_SCORES)
-                )
-            )
-            judged = await self._database.read(
-                partial(store.audited_turns, tenant_id=tenant.id, versions=versions, limit=MOST_TURNS)
-            )
+            scored, judged = await self._history(tenant.id, newest.scorer, own)
         certificate = await asyncio.to_thread(_certify, judged, scored, policy, alpha, delta)
         thresholds = None
         if certificate.threshold is not None:
@@ -122,6 +120,49 @@ class WhatIf:
             review=thresholds.review if thresholds else 0.0,
         )
         return Recommendation(thresholds, certificate, sentence, delta, versions)
+
+    async def _history(
+        self, tenant_id: str, scorer: str, own: Calibration | None
+    ) -> tuple[list[tuple[float, bool]], list[ScoredTurn]]:
+        """All scores, and the judged audit to stand on, as they would be under the calibration in force.
+
+        Where the tenant has one of its own, only verdicts that it was not fitted on.
+        """
+        given = await self._database.read(
+            partial(store.scores, tenant_id=tenant_id, scorer=scorer, limit=_MOST_SCORES)
+        )
+        audited = await self._database.read(
+            partial(store.audited_turns, tenant_id=tenant_id, scorer=scorer, limit=MOST_TURNS)
+        )
+        past = {
+            version: json_format.ParseDict(stored, Calibration(), ignore_unknown_fields=True)
+            for version, stored in (
+                await self._database.read(
+                    partial(calibrations.adopted, tenant_id=tenant_id, scorer_version=scorer)
+                )
+            ).items()
+        }
+        scored = [
+            (today, high_stakes)
+            for one, high_stakes in given
+            if one.pattern != COURTESY and (today := score_today(one, own)) is not None
+        ]
+        kept = [one for one in audited if own is None or held_for_proofs(one.turn.turn_id)]
+        return scored, [turn for one in kept if (turn := _as_of_today(one, past, own)) is not None]
+
+
+def _as_of_today(
+    audited: store.AuditedTurn, past: Mapping[str, Calibration], own: Calibration | None
+) -> ScoredTurn | None:
+    """A judged turn with its score and its threshold as they would be now; None where nobody can say."""
+    given, then = audited.given, past.get(audited.given.calibration)
+    if given.pattern == COURTESY or (then is None and given.calibration != GLOBAL):
+        return None
+    score = score_today(given, own)
+    floor = floor_today(audited.turn.floor, then, own)
+    if score is None or floor is None:
+        return None
+    return replace(audited.turn, facts=replace(audited.turn.facts, score=score), floor=floor)
 
 
 def _sample(turns: Sequence[ScoredTurn]) -> list[ScoredTurn]:

@@ -26,6 +26,7 @@ from services.common.errors import ServiceError
 from services.common.logs import get_logger
 from services.common.metrics import REGISTRY
 from services.escalation.calibration_schedule import LastFit, due, worse
+from services.escalation.sampling import held_for_proofs, weight_in_fits
 from services.escalation.store import calibrations, leases, tenants
 from services.escalation.store import verdicts as store
 from services.escalation.store.database import Database
@@ -168,9 +169,13 @@ class Recalibration:
                     raw_score=row["raw_score"],
                     pattern=row["pattern"],
                     correct=row["correct"],
-                    weight=row["weight"],
+                    # Volunteered verdicts, whose chance nobody knows, stand for themselves.
+                    weight=weight_in_fits(
+                        row["weight"], row["audit_rate"] if row["sampling_probability"] else None
+                    ),
                 )
                 for row in rows
+                if not (row["audited"] and held_for_proofs(row["turn_id"]))
             ],
         )
         try:

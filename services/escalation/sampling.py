@@ -39,6 +39,26 @@ def drawn(turn_id: str, rate: float) -> bool:
     return int.from_bytes(digest[:8], "big") / _WHOLE < rate
 
 
+def held_for_proofs(turn_id: str) -> bool:
+    """Whether an audited turn's verdict proves thresholds, or helps to fit the calibration: one half each.
+
+    A promise must not stand on verdicts that the calibration was fitted on.
+    """
+    return hashlib.sha256(b"proof\0" + turn_id.encode()).digest()[0] % 2 == 1
+
+
+def weight_in_fits(weight: float, audit_rate: float | None) -> float:
+    """Weight of a verdict in a fit, where half of the audited ones are held for proofs.
+
+    `weight`: inverse of the chance 0..1 that the turn came before a person; `audit_rate`: chance that it was
+    drawn into the audit (None: it could not be). What may be held back stands for more.
+    """
+    if weight <= 0.0 or not audit_rate:
+        return weight
+    left = 1.0 / weight - audit_rate / 2
+    return 1.0 / left if left > 0.0 else weight
+
+
 def review_of(turn_id: str, action: Action, *, sent: bool, scored: bool, rate: float) -> Review:
     """The review of a turn that ends. `sent`: the customer got the draft, with or without a disclaimer.
 

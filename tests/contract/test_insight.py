@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from typing import Any
 
 import pytest
@@ -14,10 +13,8 @@ from metachat.escalation.v1.settings_pb2 import ConfidenceEscalationSettings
 from sqlalchemy import Connection, update
 
 from services.common.errors import Kind
-from services.escalation import verdicts
 from services.escalation.insight_counting import Counting
 from services.escalation.store.schema import turns
-from services.escalation.store.verdicts import add_verdict
 from tests.contract import escalation_server
 from tests.contract.escalation_server import TENANT, World, refused
 
@@ -241,91 +238,6 @@ async def test_a_simulation_of_turns_that_are_brought_along(world: World) -> Non
     assert len(found.changed) == 1
     assert found.changed_total == 3
     assert any("too few" in note for note in found.notes)
-
-
-async def test_a_threshold_is_proven_on_turns_that_are_brought_along(world: World) -> None:
-    brought = [
-        insight_pb2.ScoredTurn(turn_id=str(n), score=n / 1000, correct=n >= 300, audited=True)
-        for n in range(1000)
-    ]
-    found = await world.insights().RecommendThresholds(
-        insight_pb2.RecommendThresholdsRequest(tenant_id=TENANT, alpha=0.1, turns=brought)
-    )
-    # A tenth of what is sent may be wrong: 700 right ones carry 77 wrong ones, less what the proof costs.
-    assert 0.22 < found.thresholds.immediate < 0.30
-    assert found.thresholds.review == 0.6
-    assert found.test == "exact_binomial"
-    assert found.delta == 0.1
-    assert found.error.error < 0.1
-    assert found.promise.startswith("With a probability of at least 90 %, at most 10 %")
-    assert found.coverage == pytest.approx(found.verdicts / 1000)
-
-
-async def test_nothing_is_recommended_where_nothing_is_proven(world: World) -> None:
-    found = await world.insights().RecommendThresholds(
-        insight_pb2.RecommendThresholdsRequest(tenant_id=TENANT, alpha=0.1)
-    )
-    assert not found.HasField("thresholds")
-    assert "no reply has been scored" in found.promise
-    await talk(world)
-    found = await world.insights().RecommendThresholds(
-        insight_pb2.RecommendThresholdsRequest(tenant_id=TENANT, alpha=0.1)
-    )
-    assert not found.HasField("thresholds")
-    assert "At least 22 verdicts" in found.promise
-    assert (found.scorer_version, found.calibration_version) == ("scripted-1", "global")
-
-
-async def test_a_threshold_is_proven_on_stored_audits_alone(world: World) -> None:
-    await world.configure(confidence_escalation=ConfidenceEscalationSettings(audit_rate=1.0))
-    sent = [(await world.turn(reply=f"score=0.{60 + number}")).turn_id for number in range(30)]
-    # Withheld replies are judged as well, and say nothing about what is sent.
-    withheld = (await world.turn(reply="score=0.10")).turn_id
-    await world.database.write(partial(judge, judged=dict.fromkeys(sent, True) | {withheld: False}))
-    found = await recommend(world)
-    assert found.test == "exact_binomial"
-    assert found.verdicts == 30
-    # What was never sent was never drawn: nothing below the threshold in force is proven.
-    assert found.thresholds.immediate == 0.3
-    assert found.coverage == pytest.approx(30 / 31)
-    assert (found.scorer_version, found.calibration_version) == ("scripted-1", "global")
-    simulated = await world.insights().SimulatePolicy(
-        insight_pb2.SimulatePolicyRequest(tenant_id=TENANT, policy=policy())
-    )
-    assert simulated.error_after.verdicts == 30
-
-
-async def test_verdicts_under_another_calibration_prove_nothing(world: World) -> None:
-    await world.configure(confidence_escalation=ConfidenceEscalationSettings(audit_rate=1.0))
-    sent = [(await world.turn(reply=f"score=0.{60 + number}")).turn_id for number in range(30)]
-    await world.database.write(partial(judge, judged=dict.fromkeys(sent, True), calibration="tenant-1"))
-    found = await recommend(world)
-    assert not found.HasField("thresholds")
-    assert "nobody has judged a reply drawn at random and scored by scorer scripted-1" in found.promise
-
-
-def judge(connection: Connection, judged: dict[str, bool], calibration: str = "global") -> None:
-    """Verdicts as RecordVerdict leaves them, without what else hears of one (new calibrations)."""
-    for row in connection.execute(turns.select().where(turns.c.id.in_(judged))).mappings().all():
-        standing = verdicts.standing(row)
-        add_verdict(
-            connection,
-            {**row, "calibration_version": calibration},
-            now=row["created_at"],
-            verdict="correct" if judged[row["id"]] else "wrong",
-            correct=judged[row["id"]],
-            agent="Iva",
-            origin=standing.origin,
-            audited=standing.audited,
-            sampling_probability=standing.sampling_probability,
-            weight=standing.weight,
-        )
-
-
-async def recommend(world: World, **fields: Any) -> Any:
-    return await world.insights().RecommendThresholds(
-        insight_pb2.RecommendThresholdsRequest(**{"tenant_id": TENANT, "alpha": 0.1, **fields})
-    )
 
 
 async def replay(world: World, turn_id: str, **fields: Any) -> Any:

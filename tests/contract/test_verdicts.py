@@ -286,7 +286,8 @@ async def test_before_any_verdict_the_global_calibration_is_in_force(world: Worl
 
 
 async def test_verdicts_change_the_calibration_that_the_next_turn_is_scored_with(world: World) -> None:
-    await audit(world, 1.0)
+    # Nothing is drawn: half of what is drawn would be held for proofs.
+    await audit(world, 0.0)
     await judge(world, 60, right=0.15)
     await settled(world, 60)
 

@@ -7,7 +7,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.escalation.policy import Action
-from services.escalation.sampling import AUDIT, SUGGESTED, Review, drawn, review_of
+from services.escalation.sampling import (
+    AUDIT,
+    SUGGESTED,
+    Review,
+    drawn,
+    held_for_proofs,
+    review_of,
+    weight_in_fits,
+)
 from services.escalation.store.identity import new_id
 
 IDS = st.text("0123456789abcdef", min_size=32, max_size=32)
@@ -50,3 +58,22 @@ def test_what_a_turn_keeps_of_its_review(
         assert review.origin == SUGGESTED
     else:
         assert review.origin == (AUDIT if review.audited else "")
+
+
+def test_half_of_the_audited_turns_are_held_for_proofs_whatever_the_rate() -> None:
+    ids = [f"turn-{number}" for number in range(4000)]
+    for rate in (0.1, 0.5, 1.0):
+        audited = [turn_id for turn_id in ids if drawn(turn_id, rate)]
+        share = sum(map(held_for_proofs, audited)) / len(audited)
+        assert 0.4 < share < 0.6
+
+
+@pytest.mark.parametrize("rate", [0.02, 0.3, 1.0])
+def test_what_may_be_held_back_stands_for_more(rate: float) -> None:
+    # Of the replies that only the audit brings before a person, half of the drawn ones are left.
+    assert weight_in_fits(1 / rate, rate) == pytest.approx(2 / rate)
+    # Suggested ones are all seen; those drawn as well may be held back.
+    assert weight_in_fits(1.0, rate) == pytest.approx(1 / (1 - rate / 2))
+    # Withheld ones are never drawn, and what stands for itself alone goes on doing so.
+    assert weight_in_fits(1.0, None) == 1.0
+    assert weight_in_fits(0.0, rate) == 0.0
