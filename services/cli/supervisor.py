@@ -10,6 +10,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
 DRAIN_SECONDS = 20.0
+# How long a start waits for a process that it does not need.
+OPTIONAL_SECONDS = 15.0
 FIRST_RESTART_SECONDS = 0.5
 LONGEST_RESTART_SECONDS = 10.0
 
@@ -51,7 +53,10 @@ class Supervisor:
         for spec in self._specs:
             await self._spawn(spec)
         async with asyncio.timeout(within_seconds):
-            await asyncio.gather(*(self._until_ready(spec) for spec in self._specs))
+            await asyncio.gather(*(self._until_ready(spec) for spec in self._specs if spec.needed))
+        for spec in self._specs:
+            if not spec.needed:
+                await self._wait_a_little(spec)
         self._keepers = [asyncio.create_task(self._keep(spec)) for spec in self._specs]
 
     async def stop(self) -> None:
@@ -80,10 +85,17 @@ class Supervisor:
         process = self._running[spec.name]
         while not await spec.ready():
             if process.returncode is not None:
-                if not spec.needed:
-                    return
                 raise StartFailedError(f"{spec.name} ended with exit code {process.returncode} (see above)")
             await asyncio.sleep(0.05)
+
+    async def _wait_a_little(self, spec: ProcessSpec) -> None:
+        try:
+            async with asyncio.timeout(OPTIONAL_SECONDS):
+                await self._until_ready(spec)
+        except TimeoutError:
+            self._say(f"{spec.name} is not ready yet; the rest is")
+        except StartFailedError as error:
+            self._say(f"{error}; the rest runs without it")
 
     async def _keep(self, spec: ProcessSpec) -> None:
         pause = FIRST_RESTART_SECONDS

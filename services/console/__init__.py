@@ -1,1 +1,1 @@
-"""The dashboard for admins and agents: server-rendered pages that are a gRPC client of escalation and the gateway."""
+"""The dashboard for admins and agents: drawn by NiceGUI, a gRPC client of escalation and gateway."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import logging
 import os
 import socket
 from collections.abc import Iterator
@@ -22,6 +23,8 @@ from services.common.telemetry import configure_tracing
 from services.console.app import build_app
 from services.console.backend import BackEnd
 from services.console.calls import CallDesk
+from services.console.ended import EndedSessions
+from services.console.guesses import Guesses
 from services.console.pages import load_pages
 from services.console.pages.sign_in import SignInPages
 from services.console.session import Lifetime, Seal
@@ -87,6 +90,7 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
             Seal(installation.secret_key),
             Lifetime(settings.idle_seconds, settings.absolute_seconds),
             clock,
+            EndedSessions(installation.data_folder, clock.now().timestamp()),
         )
         back_end = BackEnd(escalation)
         # Cookies know no port: two installations on one machine would sign each other out.
@@ -98,7 +102,7 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
                 desk, sign_ins, back_end, clock, gateway_url=settings.gateway_url, version=_version()
             ),
             sign_ins=sign_ins,
-            sign_in_pages=SignInPages(sign_ins, cookie=cookie, secure=settings.secure),
+            sign_in_pages=SignInPages(sign_ins, Guesses(), clock, cookie=cookie, secure=settings.secure),
             back_end=back_end,
             stopping=stopping,
             cookie=cookie,
@@ -113,6 +117,7 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
                 loop="none",
                 http="httptools",
                 ws="websockets-sansio",
+                ws_max_size=2 * 1024 * 1024,
                 lifespan="off",
                 log_config=None,
                 access_log=False,
@@ -148,6 +153,7 @@ async def main(stop: asyncio.Event) -> None:
     """Run with the settings of the environment."""
     settings = Settings.from_environment(os.environ)
     configure_logging(SERVICE, production=settings.installation.production, level=settings.log_level)
+    logging.getLogger("uvicorn.error").setLevel(logging.WARNING)  # a line for each socket otherwise
     configure_tracing(SERVICE)
     await serve(settings, stop)
 

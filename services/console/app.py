@@ -1,4 +1,4 @@
-"""The console's HTTP application: its own addresses, NiceGUI's pages behind them, and the doorkeeper before all."""
+"""The console's HTTP application: its own addresses, NiceGUI's pages, the doorkeeper before all."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Final
 import nicegui
 import orjson
 from fastapi import FastAPI
-from nicegui import ui
+from nicegui import core, ui
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
@@ -20,7 +20,7 @@ from services.common import metrics
 from services.console.backend import BackEnd
 from services.console.pages.sign_in import SignInPages, texts_for
 from services.console.plain import message_page, to_sign_in
-from services.console.security import App, Doorkeeper, Receive, Scope, Send
+from services.console.security import App, Doorkeeper, Message, Receive, Scope, Send
 from services.console.session import Role, Session
 from services.console.shell import SESSION, Shell
 from services.console.sign_ins import SignIns
@@ -106,15 +106,18 @@ def build_app(
         storage_secret=None,
         gzip_middleware_factory=None,
     )
-    return Doorkeeper(_Gate(outer, sign_ins, cookie), url=url), outer
+    # NiceGUI would answer sockets of any origin; the doorkeeper has looked at it before.
+    core.sio.eio.cors_allowed_origins = []
+    return Doorkeeper(_Gate(outer, sign_ins, sign_in_pages, cookie), url=url), outer
 
 
 class _Gate:
     """Nothing of NiceGUI's without a session: pages lead to the sign-in, sockets are refused."""
 
-    def __init__(self, app: App, sign_ins: SignIns, cookie: str) -> None:
+    def __init__(self, app: App, sign_ins: SignIns, pages: SignInPages, cookie: str) -> None:
         self._app = app
         self._sign_ins = sign_ins
+        self._pages = pages
         self._cookie = cookie
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -136,8 +139,24 @@ class _Gate:
             else:
                 await to_sign_in(request)(scope, receive, send)
             return
+        if scope["type"] == "http" and not path.startswith("/_nicegui") and self._sign_ins.due(session):
+            session = self._sign_ins.touched(session)
+            send = self._keeping(session, send)
         scope[SESSION] = session
         await self._app(scope, receive, send)
+
+    def _keeping(self, session: Session, send: Send) -> Send:
+        """What sends the session's cookie along."""
+        written = Response()
+        self._pages.keep(written, session)
+        cookies = [each for each in written.raw_headers if each[0] == b"set-cookie"]
+
+        async def sending(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message = {**message, "headers": [*message["headers"], *cookies]}
+            await send(message)
+
+        return sending
 
 
 def _json(status: int, body: object) -> Response:

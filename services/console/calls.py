@@ -1,4 +1,4 @@
-"""The RPCs that pages make: as the person who is signed in, with a deadline, and refused as the contract says.
+"""The RPCs that pages make: as the person who is signed in, with a deadline, refused as the contract says.
 
 What a person may call is what an API key of their role may call: the rule that stands in the proto decides
 (`services.common.access`), and the tenant of the page is bound to each request, so that a page cannot ask for
@@ -57,8 +57,8 @@ _SCOPES: Final = {
 class ServiceCalls:
     """The RPCs of one service, by their names: `await calls.GetTenant(request)`.
 
-    A unary call gives its answer, a server stream an async iterator that ends the call when it is closed. Both
-    raise ServiceError. `timeout=` in seconds overrides the deadline.
+    A unary call gives its answer, a server stream an async iterator that ends the call when it is closed.
+    Both raise ServiceError. `timeout=` in seconds overrides the deadline.
     """
 
     def __init__(
@@ -85,7 +85,11 @@ class ServiceCalls:
         return self._stream(call, rule) if streams else self._unary(call, rule)
 
     def _unary(self, call: Any, rule: AccessRule) -> Callable[..., Any]:
-        async def unary(request: Message, *, timeout: float | None = None) -> Any:
+        async def unary(
+            request: Message,
+            *,
+            timeout: float | None = None,  # noqa: ASYNC109 - gRPC's own
+        ) -> Any:
             self._bearer.check()
             rule.admit(self._caller)
             rule.bind_tenant(request, self._caller)
@@ -97,7 +101,11 @@ class ServiceCalls:
         return unary
 
     def _stream(self, call: Any, rule: AccessRule) -> Callable[..., Any]:
-        async def stream(request: Message, *, timeout: float | None = None) -> AsyncIterator[Any]:
+        async def stream(
+            request: Message,
+            *,
+            timeout: float | None = None,  # noqa: ASYNC109 - gRPC's own
+        ) -> AsyncIterator[Any]:
             self._bearer.check()
             rule.admit(self._caller)
             rule.bind_tenant(request, self._caller)

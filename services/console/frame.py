@@ -44,7 +44,7 @@ PageFunction = Callable[..., Awaitable[None]]
 
 @dataclass(frozen=True, slots=True)
 class PageSpec:
-    """One page: its path below the tenant's (or below /all), the area its texts and its place in the menu are."""
+    """One page: its path below the tenant's (or below /all), the area of its texts and of the menu."""
 
     path: str
     area: str
@@ -67,7 +67,7 @@ PAGES: Final[list[PageSpec]] = []
 def tenant_page(
     path: str, *, area: str, roles: frozenset[Role] = ADMINS, title: str = ""
 ) -> Callable[[PageFunction], PageFunction]:
-    """Makes a page at /t/{tenant_id}/`path`; the path may name parameters ("conversations/{conversation_id}").
+    """Makes a page at /t/{tenant_id}/`path`; the path may name parameters.
 
     `title`: key of the heading's text, "AREA.title" by default.
     """
@@ -127,7 +127,8 @@ def menu_of(role: Role) -> list[_Entry]:
 def kept_text(visit: Visit, key: str, element: E) -> E:
     """What is typed into `element` (a ui.input or ui.textarea) stays in the browser until `sent_text`.
 
-    It comes back after a reload, an expired session or a restarted server, to the same person, tenant and `key`.
+    It comes back after a reload, an expired session or a restarted server, to the same person, tenant and
+    `key`.
     Gives the element.
     """
     element.props(f"data-kept={json.dumps(_kept_key(visit, key))}")
@@ -144,10 +145,10 @@ def _kept_key(visit: Visit, key: str) -> str:
 
 
 def moment(visit: Visit, at: Timestamp | datetime | float, *, style: str = "relative") -> Element:
-    """A time, written by the browser in its own zone and the person's language, the absolute time as its title.
+    """A time, written by the browser in its own zone and the person's language, the whole time as its title.
 
-    `style`: "relative" ("5 minutes ago", kept up to date), "time", "date" or "full". `at` as a number: seconds
-    since 1970.
+    `style`: "relative" ("5 minutes ago", kept up to date), "time", "date" or "full". `at` as a number:
+    seconds since 1970.
     """
     if isinstance(at, Timestamp):
         at = at.ToDatetime(UTC)

@@ -1,4 +1,4 @@
-"""Around every HTTP call and socket: which hosts and origins are answered, and the headers that bind the browser.
+"""Around every HTTP call and socket: which hosts and origins are answered, and what binds the browser.
 
 The content security policy and its exceptions are explained in docs/console.md.
 """
@@ -21,7 +21,7 @@ _LOCAL: Final = frozenset({"localhost", "127.0.0.1", "[::1]"})
 _SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 # NiceGUI's page holds its elements in one script, between these two; nothing in there is markup.
 _ELEMENTS: Final = re.compile(rb"parseElements\(String\.raw`.*?`\)", re.DOTALL)
-_SCRIPT: Final = re.compile(rb"<script(?=[\s>])")
+_SCRIPT: Final = re.compile(rb"<(script|style)(?=[\s>])")
 _LONGEST_PAGE: Final = 32 * 1024 * 1024
 
 _STRICT: Final = (
@@ -47,7 +47,7 @@ def page_policy(nonce: str, host: str, *, secure: bool) -> str:
     return (
         "default-src 'none'; "
         f"script-src 'self' 'nonce-{nonce}' 'unsafe-eval'; "
-        "style-src 'self' 'unsafe-inline'; "
+        f"style-src-elem 'self' 'nonce-{nonce}'; style-src-attr 'unsafe-inline'; "
         f"connect-src 'self' {socket}; "
         "img-src 'self' data:; font-src 'self'; media-src 'self' data:; manifest-src 'self'; "
         "form-action 'self'; base-uri 'none'; frame-ancestors 'none'; object-src 'none'"
@@ -56,7 +56,7 @@ def page_policy(nonce: str, host: str, *, secure: bool) -> str:
 
 def mark_scripts(page: bytes, nonce: str) -> bytes:
     """The page with the nonce at each of its script tags, and at nothing that its elements say."""
-    mark = b'<script nonce="' + nonce.encode() + b'"'
+    mark = rb'<\1 nonce="' + nonce.encode() + b'"'
     done, start = [], 0
     for elements in _ELEMENTS.finditer(page):
         done += [_SCRIPT.sub(mark, page[start : elements.start()]), elements.group()]
@@ -75,8 +75,8 @@ def header(scope: Scope, name: bytes) -> str:
 class Doorkeeper:
     """The outermost ASGI application.
 
-    Answers 421 for a host that is not ours (DNS rebinding), 403 for a socket, or a request that changes something,
-    which another site's page began, and puts security headers on everything.
+    Answers 421 for a host that is not ours (DNS rebinding), 403 for a socket, or a request that changes
+    something, which another site's page began, and puts security headers on everything.
     """
 
     def __init__(self, app: App, *, url: str) -> None:
@@ -96,9 +96,7 @@ class Doorkeeper:
         if not probe and not self._ours(host):
             await _refuse(scope, send, 421, "This address is not the console's: set CONSOLE_URL to it.")
             return
-        if (scope["type"] == "websocket" or scope["method"] not in _SAFE) and not self._own_origin(
-            scope, host
-        ):
+        if self._foreign(scope, host):
             await _refuse(scope, send, 403, "This request came from another site.")
             return
         if scope["type"] == "websocket":
@@ -111,9 +109,15 @@ class Doorkeeper:
             return host == self._host
         return re.sub(r":\d{1,5}$", "", host) in _LOCAL
 
-    def _own_origin(self, scope: Scope, host: str) -> bool:
+    def _foreign(self, scope: Scope, host: str) -> bool:
+        """Whether another site's page may have begun this: what changes something must say its origin."""
+        changing = scope["type"] == "websocket" or scope["method"] not in _SAFE
         origin = header(scope, b"origin").lower()
-        return origin == (self._url or f"http://{host}")
+        if not origin and not (changing or scope["path"].startswith("/_nicegui_ws")):
+            return False
+        if not origin:
+            return changing or header(scope, b"sec-fetch-site") not in ("", "same-origin", "none")
+        return origin != (self._url or f"http://{host}")
 
 
 class _Answer:
@@ -142,16 +146,13 @@ class _Answer:
                 return
             await send(message)
 
-        # A page is changed on its way out: it must come as it is.
-        scope["headers"] = (
-            [(key, value) for key, value in scope["headers"] if key != b"accept-encoding"]
-            if (not scope["path"].startswith(("/_nicegui", "/browser")))
-            else scope["headers"]
-        )
+        # NiceGUI would write this one into its pages; no proxy of ours sends it.
+        scope["headers"] = [each for each in scope["headers"] if each[0] != b"x-forwarded-prefix"]
         await self._app(scope, receive, send_on)
 
     async def _page(self, message: Message, send: Send) -> None:
-        assert self._start is not None
+        if self._start is None:
+            raise ValueError("a body came before its headers")
         self._body += message.get("body", b"")
         if len(self._body) > _LONGEST_PAGE:
             raise ValueError("the page is too long to be sent")

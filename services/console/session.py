@@ -1,4 +1,4 @@
-"""Who is signed in, for how long, and how that travels: rules and the sealed cookie. Pure but for the cipher."""
+"""Who is signed in, for how long, and how that travels: the rules, and the sealed cookie. Pure."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ OPERATORS: Final = frozenset({Role.OPERATOR})
 class Actor:
     """Who acts.
 
-    `user_id`: empty for an API key and for the operator. `tenant_id`: empty for the operator, who may see all.
-    `key`: the API key's own token, with which its calls are made (see `calls`).
+    `user_id`: empty for an API key and for the operator. `tenant_id`: empty for the operator, who may see
+    all. `key`: the API key's own token, with which its calls are made (see `calls`).
     """
 
     name: str
@@ -70,8 +70,8 @@ class Lifetime:
 class Session:
     """One sign-in. Times are seconds since 1970.
 
-    `fence`: a fingerprint of what the sign-in rested on (the operator token, a password's version); where it is
-    no longer that, the session is over.
+    `fence`: a fingerprint of what the sign-in rested on (the operator token, a password's mark); where it
+    is no longer that, the session is over.
     """
 
     id: str

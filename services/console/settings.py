@@ -22,7 +22,7 @@ class Settings:
     host: str
     # 0 = any free port.
     port: int
-    # The address that people type ("https://console.example"); empty: this machine's names alone are answered.
+    # The address that people type ("https://console.example"); empty: only this machine's names are answered.
     url: str
     # The address that customers' browsers reach the gateway at, for the widget's script tag.
     gateway_url: str
@@ -46,7 +46,7 @@ class Settings:
         """Raises SettingsError with every fault."""
         reader = EnvironmentReader(environment)
         installation = Installation.read(reader, needs=_NEEDS)
-        everywhere = "0.0.0.0" if installation.production else "127.0.0.1"  # noqa: S104 - browsers are elsewhere
+        everywhere = "0.0.0.0" if installation.production else "127.0.0.1"  # noqa: S104 - for browsers elsewhere
         gateway_port = reader.integer("GATEWAY_HTTP_PORT", 8080, minimum=0, maximum=65_535)
         gateway_grpc = reader.integer("GATEWAY_GRPC_PORT", 50050, minimum=0, maximum=65_535)
         settings = cls(

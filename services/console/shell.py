@@ -96,6 +96,11 @@ class Shell:
             return plain.message_page(request, texts, "not_allowed", 403)
         client = ui.context.client
         sign_ins = self._sign_ins
+        try:
+            if not await sign_ins.verify(session):
+                return plain.to_sign_in(request)
+        except ServiceError:
+            self._back_end.doubt()
         visit = Visit(
             tenant_id=tenant_id,
             actor=session.actor,
@@ -203,28 +208,27 @@ class Shell:
                 ui.icon("light_mode" if following == "light" else "dark_mode").props("aria-hidden=true")
             who = f"{visit.actor.name} · {texts('frame.role.' + visit.actor.role.value)}"
             Words("span", who).classes("who").props(_quoted("title", who))
-            with ui.element("form").props("method=post action=/sign-out").classes("sign-out"):
-                with (
-                    ui.element("button")
-                    .props("type=submit data-sign-out")
-                    .classes("icon-button")
-                    .props(_quoted("aria-label", texts("frame.sign_out")))
-                    .props(_quoted("title", texts("frame.sign_out")))
-                ):
-                    ui.icon("logout").props("aria-hidden=true")
+            with (
+                ui.element("form").props("method=post action=/sign-out").classes("sign-out"),
+                ui.element("button")
+                .props("type=submit data-sign-out")
+                .classes("icon-button")
+                .props(_quoted("aria-label", texts("frame.sign_out")))
+                .props(_quoted("title", texts("frame.sign_out"))),
+            ):
+                ui.icon("logout").props("aria-hidden=true")
 
     def _menu(self, spec: PageSpec, visit: Visit) -> None:
         if not visit.tenant_id:
             return
         label = _quoted("aria-label", visit.texts("frame.menu"))
-        with ui.element("nav").props(f"id=menu lang={visit.locale}").props(label).classes("menu"):
-            with ui.element("ul"):
-                for entry in menu_of(visit.actor.role):
-                    with ui.element("li"):
-                        current = "aria-current=page" if entry.area == spec.area else ""
-                        with ui.element("a").props(f"href={visit.path(entry.path)} {current}"):
-                            ui.icon(entry.icon).props("aria-hidden=true")
-                            Words("span", visit.texts(f"menu.{entry.area}"))
+        nav = ui.element("nav").props(f"id=menu lang={visit.locale}").props(label).classes("menu")
+        with nav, ui.element("ul"):
+            for entry in menu_of(visit.actor.role):
+                current = "aria-current=page" if entry.area == spec.area else ""
+                with ui.element("li"), ui.element("a").props(f"href={visit.path(entry.path)} {current}"):
+                    ui.icon(entry.icon).props("aria-hidden=true")
+                    Words("span", visit.texts(f"menu.{entry.area}"))
 
     def _banner(self, visit: Visit, client: Client) -> None:
         with ui.element("div").props("role=status aria-live=polite").classes("banner-place"):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict
+import hmac
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
@@ -15,16 +15,34 @@ from services.common.errors import Kind, ServiceError
 from services.common.logs import get_logger
 from services.common.settings import Secret
 from services.console.calls import Calls
+from services.console.ended import EndedSessions
 from services.console.session import Actor, Lifetime, Role, Seal, Session
 
 _WATCH_SECONDS: Final = 3.0
+_TOUCH_SECONDS: Final = 60.0
+_MOST_TENANTS: Final = 2000
 _log = get_logger(__name__)
 
 
 class Browser(Protocol):
     """An open page, as far as it is told to leave."""
 
-    def run_javascript(self, code: str) -> Any: ...
+    def run_javascript(self, code: str) -> Any:
+        """Run it there."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Standing:
+    """What a user or key is now; a key's role cannot change."""
+
+    name: str
+    role: Role | None
+    password_mark: str
+
+    def upholds(self, session: Session) -> bool:
+        same_role = self.role is None or self.role is session.actor.role
+        return same_role and self.password_mark == session.fence
 
 
 @dataclass(slots=True)
@@ -37,7 +55,13 @@ class SignIns:
     """See the module. Sessions travel in cookies (`session.Seal`); here is only what ends them early."""
 
     def __init__(
-        self, calls: Calls, operator_token: Secret, seal: Seal, lifetime: Lifetime, clock: Clock
+        self,
+        calls: Calls,
+        operator_token: Secret,
+        seal: Seal,
+        lifetime: Lifetime,
+        clock: Clock,
+        ended: EndedSessions,
     ) -> None:
         """`calls`: the console's own."""
         self._calls = calls
@@ -45,20 +69,20 @@ class SignIns:
         self._seal = seal
         self._lifetime = lifetime
         self._clock = clock
+        self._ended = ended
         self._open: dict[str, _Open] = {}
-        # Session id → when it would have ended by itself.
-        self._ended: dict[str, float] = {}
+        # Tenant → who may be signed in there, and when that was asked.
+        self._known: dict[str, tuple[float, asyncio.Task[dict[str, _Standing]]]] = {}
 
     async def with_password(self, email: str, password: str) -> Session:
         """Raises ServiceError: UNAUTHENTICATED, RATE_LIMITED, or UNAVAILABLE."""
         user = await self._calls.users.SignIn(user_pb2.SignInRequest(email=email, password=password))
-        return Session.begin(actor_of(user), self._now())
+        return Session.begin(actor_of(user), self._now(), user.password_mark)
 
     async def with_key(self, token: str) -> Session:
         """By an API key of the scopes AGENT or ADMIN, or the operator token. Raises ServiceError as above."""
-        if self._operator_token and self._seal.fingerprint(token) == self._seal.fingerprint(
-            self._operator_token.reveal()
-        ):
+        operator = self._operator_token.reveal()
+        if operator and hmac.compare_digest(token.encode(), operator.encode()):
             return Session.begin(Actor("operator", Role.OPERATOR), self._now(), self._operator_fence())
         known = await self._calls.tenants.VerifyApiKey(tenant_pb2.VerifyApiKeyRequest(token=token))
         names = {Access.Scope.Name(scope) for scope in known.scopes}
@@ -69,9 +93,10 @@ class SignIns:
                 reason="KEY_NO_ROLE",
             )
         role = Role.ADMIN if "ADMIN" in names else Role.AGENT
-        return Session.begin(
-            Actor(f"key {known.key_id}", role, known.tenant_id, key_id=known.key_id, key=token), self._now()
-        )
+        standing = (await self._standings(known.tenant_id, fresh=True)).get(known.key_id)
+        name = standing.name if standing else known.key_id
+        actor = Actor(name, role, known.tenant_id, key_id=known.key_id, key=token)
+        return Session.begin(actor, self._now())
 
     def current(self, cookie: str) -> Session | None:
         """The session of a cookie, if it is still one."""
@@ -92,6 +117,10 @@ class SignIns:
             self._open[session.id].session = session
         return session
 
+    def due(self, session: Session) -> bool:
+        """Whether its cookie should be written anew: not for every page."""
+        return self._now() - session.seen > _TOUCH_SECONDS
+
     def cookie(self, session: Session) -> str:
         """What the browser keeps of it."""
         return self._seal.close(session)
@@ -107,9 +136,24 @@ class SignIns:
                 Kind.UNAUTHENTICATED, "you are signed out: sign in again", reason="SESSION_OVER"
             )
 
+    async def verify(self, session: Session) -> bool:
+        """Whether the user or key is still what it was at the sign-in, as of a few seconds ago.
+
+        Raises ServiceError(UNAVAILABLE), upon which the session stays: nothing can be done in it meanwhile.
+        """
+        actor = session.actor
+        if actor.role is Role.OPERATOR:
+            return True
+        standing = (await self._standings(actor.tenant_id)).get(actor.id)
+        if standing is not None and standing.upholds(session):
+            return True
+        _log.info("session revoked", tenant=actor.tenant_id, actor=actor.id)
+        self.end(session)
+        return False
+
     def end(self, session: Session) -> None:
         """Sign out: the cookie is worthless from now on, and open pages leave."""
-        self._ended[session.id] = session.began + self._lifetime.absolute
+        self._ended.add(session.id, session.began + self._lifetime.absolute)
         self._send_away(session.id)
 
     def opened(self, session: Session, browser: Browser) -> None:
@@ -131,41 +175,44 @@ class SignIns:
         while True:
             await asyncio.sleep(_WATCH_SECONDS)
             now = self._now()
-            self._ended = {name: until for name, until in self._ended.items() if until > now}
-            try:
-                await self._revoke()
-            except ServiceError as error:
-                _log.info("sessions not checked", error=error.message)
+            self._ended.forget(now)
             for known in list(self._open.values()):
                 if not known.session.alive(now, self._lifetime):
                     self._send_away(known.session.id)
+                    continue
+                try:
+                    await self.verify(known.session)
+                except ServiceError as error:
+                    _log.info("session not checked", error=error.message)
 
-    async def _revoke(self) -> None:
-        by_tenant: dict[str, list[Session]] = defaultdict(list)
-        for known in self._open.values():
-            if known.session.actor.role is not Role.OPERATOR:
-                by_tenant[known.session.actor.tenant_id].append(known.session)
-        for tenant_id, sessions in by_tenant.items():
-            good = await self._good(tenant_id)
-            for session in sessions:
-                if (session.actor.id, session.actor.role) not in good:
-                    _log.info("session revoked", tenant=tenant_id, actor=session.actor.id)
-                    self.end(session)
+    async def _standings(self, tenant_id: str, *, fresh: bool = False) -> dict[str, _Standing]:
+        """Who may be signed in at a tenant, by id; asked once for all who want to know within seconds."""
+        now = self._clock.monotonic()
+        known = self._known.get(tenant_id)
+        if fresh or known is None or now - known[0] > _WATCH_SECONDS * 0.9:
+            if len(self._known) > _MOST_TENANTS:
+                self._known.clear()
+            known = (now, asyncio.create_task(self._ask(tenant_id)))
+            self._known[tenant_id] = known
+        return await asyncio.shield(known[1])
 
-    async def _good(self, tenant_id: str) -> set[tuple[str, Role]]:
-        """Users and keys of a tenant that may be signed in, with their roles."""
+    async def _ask(self, tenant_id: str) -> dict[str, _Standing]:
         try:
             users = await self._calls.users.ListUsers(user_pb2.ListUsersRequest(tenant_id=tenant_id))
             keys = await self._calls.tenants.ListApiKeys(tenant_pb2.ListApiKeysRequest(tenant_id=tenant_id))
         except ServiceError as error:
             if error.kind is Kind.NOT_FOUND:
-                return set()
+                return {}
             raise
-        good = {(user.id, actor_of(user).role) for user in users.users if not user.disabled}
+        found = {
+            user.id: _Standing(user.display_name, actor_of(user).role, user.password_mark)
+            for user in users.users
+            if not user.disabled
+        }
         for key in keys.keys:
             if not key.HasField("revoked_at"):
-                good |= {(key.id, Role.ADMIN), (key.id, Role.AGENT)}
-        return good
+                found[key.id] = _Standing(key.name, None, "")
+        return found
 
     def _send_away(self, session_id: str) -> None:
         known = self._open.get(session_id)

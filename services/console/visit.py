@@ -45,8 +45,8 @@ class Visit:
     def reporting(self) -> Iterator[None]:
         """What goes wrong with a call inside is said in words, and the page stays as it is.
 
-        To be entered where the element context is the page's (handlers are). Code after the block runs in either
-        case: put what depends on the answer inside.
+        To be entered where the element context is the page's (handlers are). Code after the block runs in
+        either case: put what depends on the answer inside.
         """
         client = ui.context.client
         try:

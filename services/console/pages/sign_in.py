@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from typing import Final
+from urllib.parse import parse_qsl
 
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
+from services.common.clock import Clock
 from services.common.errors import Kind, ServiceError
 from services.common.logs import get_logger
+from services.console.guesses import Guesses
 from services.console.plain import plain_page
 from services.console.session import Session
 from services.console.sign_ins import SignIns
@@ -16,15 +19,20 @@ from services.console.texts import LANGUAGES, NAMES, Texts, choose_language, tex
 
 LANGUAGE_COOKIE: Final = "metachat_language"
 _YEAR: Final = 365 * 86_400
+_LONGEST_FORM: Final = 16_384
 _log = get_logger(__name__)
 
 
 class SignInPages:
     """The addresses /sign-in, /sign-out and /session."""
 
-    def __init__(self, sign_ins: SignIns, *, cookie: str, secure: bool) -> None:
+    def __init__(
+        self, sign_ins: SignIns, guesses: Guesses, clock: Clock, *, cookie: str, secure: bool
+    ) -> None:
         """`cookie`: its name; `secure`: whether browsers come by https."""
         self._sign_ins = sign_ins
+        self._guesses = guesses
+        self._clock = clock
         self._cookie = cookie
         self._secure = secure
 
@@ -42,18 +50,22 @@ class SignInPages:
     async def submit(self, request: Request) -> Response:
         """POST /sign-in."""
         texts = texts_for(request)
-        form = await request.form(max_files=0, max_fields=8, max_part_size=8192)
-        given = {name: value for name, value in form.items() if isinstance(value, str)}
+        given = await fields_of(request)
         to = target(given.get("to", ""))
         by_key = given.get("way") == "key"
         email = given.get("email", "")[:256]
+        address = request.client.host if request.client else ""
         try:
+            self._guesses.admit(address, self._clock.monotonic())
             if by_key:
                 session = await self._sign_ins.with_key(given.get("key", "").strip()[:512])
             else:
                 session = await self._sign_ins.with_password(email, given.get("password", "")[:1024])
         except ServiceError as error:
-            _log.info("sign-in refused", way="key" if by_key else "password", reason=error.reason)
+            if error.kind in (Kind.UNAUTHENTICATED, Kind.FORBIDDEN):
+                self._guesses.failed(address, self._clock.monotonic())
+            way = "key" if by_key else "password"
+            _log.info("sign-in refused", way=way, reason=error.reason, address=address)
             status = (
                 429 if error.kind is Kind.RATE_LIMITED else 503 if error.kind is Kind.UNAVAILABLE else 401
             )
@@ -62,6 +74,9 @@ class SignInPages:
         _log.info(
             "signed in", actor=session.actor.id, tenant=session.actor.tenant_id, role=session.actor.role.value
         )
+        before = self._sign_ins.current(request.cookies.get(self._cookie, ""))
+        if before is not None:
+            self._sign_ins.end(before)
         answer = RedirectResponse(to, 303, headers={"cache-control": "no-store"})
         self.keep(answer, session)
         return answer
@@ -115,6 +130,19 @@ class SignInPages:
             key_way=key_way,
             languages=[(code, NAMES[code]) for code in LANGUAGES],
         )
+
+
+async def fields_of(request: Request) -> dict[str, str]:
+    """The fields of a form that was sent as browsers send it. Too long a body is no form: an empty one."""
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > _LONGEST_FORM:
+            return {}
+    try:
+        return dict(parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=10))
+    except ValueError:
+        return {}
 
 
 def target(given: str) -> str:

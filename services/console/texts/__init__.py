@@ -22,8 +22,8 @@ class MissingText(KeyError):
 class Texts:
     """The texts of one language: `texts("inbox.claim", name="Ana")`.
 
-    A text with plural forms is a table ([waiting] one = "{count} customer", other = "{count} customers") and needs
-    `count`.
+    A text with plural forms is a table ([waiting] one = "{count} customer", other = "{count} customers") and
+    needs `count`.
     """
 
     def __init__(self, language: str, entries: Mapping[str, str | Mapping[str, str]]) -> None:
