@@ -25,6 +25,7 @@ COMMANDS = {
     "users": ("services.cli.users", "the people who sign in to the console"),
     "customers": ("services.cli.customers", "export or erase what is stored of one customer"),
     "audit": ("services.cli.audit", "who changed what, the newest first"),
+    "secrets": ("services.cli.secrets", "change the key that secrets are sealed with"),
     "score": ("services.cli.score", "score replies: one, or a whole chat log"),
     "doctor": ("services.cli.doctor", "check everything an installation stands on"),
     "probe": ("services.cli.probe", "whether a process is ready, for health checks"),

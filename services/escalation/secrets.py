@@ -3,8 +3,8 @@
 AES-256-GCM with a key derived by HKDF from METACHAT_SECRET_KEY. Tenant and name are authenticated with each
 secret: a ciphertext that is moved to another tenant's row, or to another name, does not open.
 METACHAT_SECRET_KEY may hold several keys with commas between them: the first encrypts, all of them decrypt;
-so a new one is put in front. The old one may go once no row names it any more (each row keeps the id of its
-key, and is sealed anew when its secret is set again).
+so a new one is put in front. The old one may go once no row names it any more: each row keeps the id of its
+key, and `resealing.py` seals all of them anew.
 
 A sealed secret is `version (1) | key id (4) | nonce (12) | ciphertext and tag`, in bytes.
 """
