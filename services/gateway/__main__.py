@@ -45,11 +45,14 @@ from services.gateway.settings import Settings
 from services.gateway.targets import LocalTarget, RemoteTarget, Target
 from services.gateway.tenant_limits import ChatLimits, TenantLimits
 from services.gateway.transcoding.binding import bindings_of, build_routes
+from services.gateway.visitor_reads import VisitorReads
 from services.gateway.webchat import ChatServicer, Webchat, http_calls
 from services.gateway.webhooks.endpoint import Webhook
 from services.gateway.webhooks.messenger import parse_messenger
 from services.gateway.webhooks.publisher import ChannelDirectory, Publisher
 from services.gateway.webhooks.whatsapp import parse_whatsapp
+from services.gateway.widget.pages import WidgetPages
+from services.gateway.widget.script import Script
 
 SERVICE: Final = "gateway"
 _log = get_logger(__name__)
@@ -149,7 +152,13 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
         )
         meta = {"app_secret": settings.meta_app_secret, "verify_token": settings.meta_verify_token}
         app = build_app(
-            rest=RestDoor(build_routes(bindings), targets, Gate(policy), EventStreams(stopping)),
+            rest=RestDoor(
+                build_routes(bindings),
+                targets,
+                Gate(policy),
+                EventStreams(stopping),
+                VisitorReads(clock, per_minute=settings.reads, streams=settings.streams),
+            ),
             health=HealthPages(
                 {
                     "escalation": grpc_dependency(internal, needed=True),
@@ -168,6 +177,7 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
                     **meta,
                 ),
             },
+            widget=WidgetPages(Script.of_source(), demo=settings.widget_demo),
         )
         grpc_server = build_server(
             host=settings.host,

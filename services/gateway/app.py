@@ -31,6 +31,7 @@ from services.gateway.middleware import RequestScope
 from services.gateway.openapi import OpenApiPage
 from services.gateway.rest import RestDoor
 from services.gateway.webhooks.endpoint import Webhook
+from services.gateway.widget.pages import WidgetPages
 
 CHAT: ServiceDescriptor = chat_pb2.DESCRIPTOR.services_by_name["ChatService"]
 CONFIDENCE: ServiceDescriptor = confidence_pb2.DESCRIPTOR.services_by_name["ConfidenceService"]
@@ -58,6 +59,7 @@ def build_app(
     health: HealthPages,
     openapi: OpenApiPage,
     webhooks: Mapping[str, Webhook],
+    widget: WidgetPages,
 ) -> RequestScope:
     """The whole ASGI application; `webhooks` by the last part of their address."""
     pages: dict[str, dict[str, Endpoint]] = {
@@ -65,6 +67,7 @@ def build_app(
         "/ready": {"GET": health.ready},
         "/metrics": {"GET": health.metrics},
         "/openapi.json": {"GET": openapi.get},
+        **widget.endpoints(),
     }
     for name, webhook in webhooks.items():
         pages[f"/webhooks/{name}"] = {"GET": webhook.verify, "POST": webhook.receive}

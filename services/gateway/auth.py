@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
 
 import grpc
 from metachat.access.v1 import access_pb2
@@ -144,8 +145,29 @@ class Gate:
             )
 
 
+def origin_of_page(origin: str, referer: str, method: str) -> str:
+    """The web origin that a call says it comes from.
+
+    To its own origin a browser sends no Origin with GET and HEAD (Fetch standard, "append a request Origin
+    header"): there the referrer says the same. A page elsewhere cannot choose this way: with an Authorization
+    header its call always carries Origin.
+    """
+    if origin or method not in ("GET", "HEAD"):
+        return origin
+    try:
+        parts = urlsplit(referer)
+    except ValueError:
+        return ""
+    return f"{parts.scheme}://{parts.netloc}" if parts.scheme and parts.netloc else ""
+
+
 def preflight_headers(origin: str, method: str) -> list[tuple[bytes, bytes]]:
-    """Headers of the answer to a browser's question whether it may ask; no key is known at that moment."""
+    """Headers of the answer to a browser's question whether it may ask; no key is known at that moment.
+
+    Any origin gets them, for calls that public keys may make: a preflight carries no key. They allow nothing
+    but the question: the call itself is refused from a foreign origin, and without its header the page cannot
+    even read the refusal. Credentials (cookies) are never allowed; there are none.
+    """
     return [
         (b"access-control-allow-origin", origin.encode("latin-1")),
         (b"access-control-allow-methods", method.encode("latin-1")),
@@ -158,6 +180,20 @@ def preflight_headers(origin: str, method: str) -> list[tuple[bytes, bytes]]:
 def origin_headers(caller: Caller | None, origin: str) -> list[tuple[bytes, bytes]]:
     """Headers that let a page of an allowed origin read the answer; none for keys without origins."""
     if caller is None or not origin or PUBLIC not in caller.scopes or not origin_allowed(caller, origin):
+        return []
+    return [
+        (b"access-control-allow-origin", origin.encode("latin-1")),
+        (b"access-control-expose-headers", b"x-request-id, retry-after"),
+        (b"vary", b"origin"),
+    ]
+
+
+def unavailable_headers(origin: str) -> list[tuple[bytes, bytes]]:
+    """Headers that let any page read that keys cannot be checked now, and when to try again.
+
+    Nothing about a key is said there; without them an outage would look like a refusal to the page.
+    """
+    if not origin:
         return []
     return [
         (b"access-control-allow-origin", origin.encode("latin-1")),

@@ -12,7 +12,15 @@ from services.common import validation
 from services.common.access import AccessRule
 from services.common.caller import ANONYMOUS, CallContext, Caller, current_call
 from services.common.errors import Kind, ServiceError
-from services.gateway.auth import PUBLIC, Gate, origin_headers, preflight_headers
+from services.gateway.auth import (
+    PUBLIC,
+    Gate,
+    is_public,
+    origin_headers,
+    origin_of_page,
+    preflight_headers,
+    unavailable_headers,
+)
 from services.gateway.events import EventStreams, resume
 from services.gateway.http import (
     JSON,
@@ -33,6 +41,7 @@ from services.gateway.targets import DoorCall, Target
 from services.gateway.transcoding.binding import Binding
 from services.gateway.transcoding.request import build_request
 from services.gateway.transcoding.routes import Found, OtherMethods, Routes
+from services.gateway.visitor_reads import VisitorReads
 
 MAX_BODY: Final = 1024 * 1024
 
@@ -46,14 +55,16 @@ class RestDoor:
         targets: Mapping[str, Target],
         gate: Gate,
         streams: EventStreams,
+        reads: VisitorReads,
         *,
         max_body: int = MAX_BODY,
     ) -> None:
-        """`targets` by full service name."""
+        """`targets` by full service name; `reads` limits what visitors of public keys ask for beside chat."""
         self._routes = routes
         self._targets = dict(targets)
         self._gate = gate
         self._streams = streams
+        self._reads = reads
         self._max_body = max_body
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -94,8 +105,11 @@ class RestDoor:
             if rpc.rule.open and not rpc.rule.planned:
                 caller = ANONYMOUS
             elif target.asks_caller or rpc.rule.planned or PUBLIC in rpc.rule.scopes:
-                caller = await self._gate.admit(rpc.rule, authorization, origin)
+                page = origin_of_page(origin, header(scope, b"referer"), scope["method"])
+                caller = await self._gate.admit(rpc.rule, authorization, page)
                 context.caller = caller
+                if is_public(caller, rpc.rule) and not target.asks_caller:
+                    self._reads.admit(caller, client_address(scope))
             else:
                 self._gate.require_bearer(authorization)
             request = await self._request(found, scope, receive)
@@ -108,7 +122,8 @@ class RestDoor:
             headers = origin_headers(caller, origin)
             if rpc.streams:
                 resume(request, header(scope, b"last-event-id"))
-                await self._stream(target, found.value, request, call, receive, send, headers)
+                with self._reads.streaming(caller, call.client):
+                    await self._stream(target, found.value, request, call, receive, send, headers)
                 return
             answer = await target.unary(rpc, request, call)
         except Malformed as fault:
@@ -119,7 +134,9 @@ class RestDoor:
                 error,
                 codec=rpc.request,
                 status=415 if error.reason == "CONTENT_TYPE" else None,
-                headers=origin_headers(caller, origin),
+                headers=unavailable_headers(origin)
+                if caller is None and error.kind is Kind.UNAVAILABLE and PUBLIC in rpc.rule.scopes
+                else origin_headers(caller, origin),
             )
         else:
             await respond(send, 200, _print(found.value, answer), (JSON, *headers))

@@ -32,6 +32,11 @@ class Settings:
     turn_seconds: float
     # Messages a minute at the chat door where a tenant has no limits of its own; 0: no limit.
     limits: Limits
+    # Of one client address under one public key: other calls a minute, streams at a time; 0: no limit.
+    reads: int
+    streams: int
+    # Whether there is a page to try the widget on.
+    widget_demo: bool
     # Where channels are tested: as the worker sends.
     whatsapp_api: str
     messenger_api: str
@@ -69,6 +74,9 @@ class Settings:
                     "GATEWAY_MESSAGES_PER_MINUTE_PER_VISITOR", 120, minimum=0, maximum=100_000
                 ),
             ),
+            reads=reader.integer("GATEWAY_READS_PER_MINUTE_PER_VISITOR", 1200, minimum=0, maximum=1_000_000),
+            streams=reader.integer("GATEWAY_STREAMS_PER_VISITOR", 100, minimum=0, maximum=100_000),
+            widget_demo=reader.flag("GATEWAY_WIDGET_DEMO", not installation.production),
             whatsapp_api=reader.address("WHATSAPP_API_BASE_URL", META_API),
             messenger_api=reader.address("MESSENGER_API_BASE_URL", META_API),
             allow_private_addresses=reader.flag("LLM_ALLOW_PRIVATE_ADDRESSES", not installation.production),
