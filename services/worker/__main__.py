@@ -19,7 +19,9 @@ from services.common.queue.port import Queue, QueueUnavailable
 from services.common.telemetry import configure_tracing
 from services.worker.channels.messenger import MessengerSender
 from services.worker.channels.meta_client import MetaClient
+from services.worker.channels.pace import paces
 from services.worker.channels.port import Sender
+from services.worker.channels.typing import Typing
 from services.worker.channels.whatsapp import WhatsAppSender
 from services.worker.consumer import ConsumerLoop
 from services.worker.delivery import OutboundHandler
@@ -49,6 +51,7 @@ async def work(settings: Settings, stop: asyncio.Event) -> None:
         "whatsapp": WhatsAppSender(MetaClient(settings.whatsapp_api)),
         "messenger": MessengerSender(MetaClient(settings.messenger_api)),
     }
+    typing = Typing(senders) if settings.typing else None
     await queue.open()
     consumer = queue.consume(prefetch=settings.prefetch)
     subscriptions = Subscriptions(
@@ -68,12 +71,14 @@ async def work(settings: Settings, stop: asyncio.Event) -> None:
                 max_retries=settings.max_retries,
                 visibility_timeout=settings.visibility_timeout,
                 is_enabled=subscriptions.is_enabled,
+                typing=typing,
             ),
             "outbound": OutboundHandler(
                 conversations,
                 senders,
                 max_retries=settings.max_retries,
                 visibility_timeout=settings.visibility_timeout,
+                paces=paces({"whatsapp": settings.whatsapp_rate, "messenger": settings.messenger_rate}),
             ),
         },
         concurrency=settings.concurrency,
@@ -95,6 +100,8 @@ async def work(settings: Settings, stop: asyncio.Event) -> None:
             await following
     finally:
         await responders.close()
+        if typing is not None:
+            await typing.close()
         for sender in senders.values():
             await sender.close()
         await channel.close()

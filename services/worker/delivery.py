@@ -21,7 +21,8 @@ from services.common.logs import get_logger
 from services.common.queue.port import Delivery
 from services.worker import metrics
 from services.worker.bodies import parse
-from services.worker.channels.port import NotSent, Refused, Sender, SendResult, Sent, Unknown
+from services.worker.channels.pace import GO, Pace, Wait
+from services.worker.channels.port import Blame, NotSent, Part, Refused, Sender, SendResult, Sent, Unknown
 from services.worker.retry import GiveUp, NextStep, Park, next_step, park_delay, retry_delay
 from services.worker.settling import ComeBack, Done, Poison, PutAside, Settlement, TryAgain
 
@@ -38,6 +39,10 @@ _CLAIM_MARGIN: Final = 30.0
 _REPORT: Final = 30.0
 _REPORT_PAUSE: Final = 0.5
 _PART_TRIES: Final = 4
+# Shorter waits than this are waited for in hand.
+_SHORT_WAIT: Final = 1.0
+# Until somebody has given the account what it lacks.
+_HELD: Final = 20.0
 _REPEATABLE: Final = frozenset({Kind.UNAVAILABLE, Kind.DEADLINE, Kind.RATE_LIMITED, Kind.INTERNAL})
 _STATES: Final = {
     Sent: ReportDeliveryRequest.SENT,
@@ -57,11 +62,13 @@ class OutboundHandler:
         *,
         max_retries: int,
         visibility_timeout: float,
+        paces: Mapping[str, Pace],
         chance: Callable[[], float] = random.random,
     ) -> None:
-        """`senders` by channel ("whatsapp")."""
+        """`senders` and `paces` by channel ("whatsapp")."""
         self._conversations = conversations
         self._senders = senders
+        self._paces = paces
         self._max_retries = max_retries
         self._attempt = min(_ATTEMPT, visibility_timeout * 0.6)
         self._chance = chance
@@ -75,12 +82,20 @@ class OutboundHandler:
         sender = self._senders.get(delivery.queue.channel)
         if sender is None:
             return PutAside(f"nothing sends to {delivery.queue.channel}")
+        turn = _Turn(self._paces[delivery.queue.channel], message)
+        held = await turn.wait(_SHORT_WAIT)
+        if held.seconds > 0:
+            # Not claimed: nobody waits for a report, and it costs no try.
+            return ComeBack(held.seconds, f"held back: {held.reason}", {"outbound": message.outbound_id})
         request = ClaimDeliveryRequest(tenant_id=message.tenant_id, outbound_id=message.outbound_id)
         request.lease.FromMicroseconds(round((self._attempt + _CLAIM_MARGIN) * 1e6))
         try:
             claim = await self._conversations.ClaimDelivery(request, timeout=_CALL)
         except grpc.aio.AioRpcError as error:
+            turn.unused()
             return await self.failed(delivery, from_rpc_error(error))
+        if claim.verdict != ClaimDeliveryResponse.SEND:
+            turn.unused()
         fields: dict[str, object] = {
             "outbound": message.outbound_id,
             "conversation": message.conversation_id,
@@ -89,7 +104,7 @@ class OutboundHandler:
         }
         match claim.verdict:
             case ClaimDeliveryResponse.SEND:
-                return await self._send(delivery, message, claim, sender, fields)
+                return await self._send(delivery, message, claim, sender, turn, fields)
             case ClaimDeliveryResponse.BUSY:
                 wait = claim.retry_after.ToMicroseconds() / 1e6
                 least = park_delay(delivery.history.parked, chance=self._chance())
@@ -122,13 +137,14 @@ class OutboundHandler:
         message: OutboundMessage,
         claim: ClaimDeliveryResponse,
         sender: Sender,
+        turn: _Turn,
         fields: dict[str, object],
     ) -> Settlement:
-        result = await self._send_parts(sender, message, claim.channel, fields)
+        result = await self._send_parts(sender, message, claim.channel, turn, fields)
         metrics.SENDS.labels(delivery.queue.channel, type(result).__name__.lower()).inc()
         step = None
         if isinstance(result, NotSent):
-            step = self._step(delivery, Kind.NOT_READY, result.retry_after)
+            step = self._after(delivery, turn, result)
             if isinstance(step, GiveUp):
                 result = Refused(result.code, f"given up after {delivery.tries + 1} tries: {result.detail}")
         failure = await self._report(message, claim, result)
@@ -140,58 +156,78 @@ class OutboundHandler:
                 return Done("sent", fields | {"provider_message": provider_id})
             case Unknown(code=code, detail=detail):
                 return Done("delivery_unknown", fields | {"code": code, "detail": detail})
+            case NotSent(code=code, detail=detail) if isinstance(step, Park):
+                return ComeBack(step.delay, f"{code}: {detail}", fields)
             case NotSent(code=code, detail=detail) if step is not None and not isinstance(step, GiveUp):
                 return TryAgain(step.delay, f"{code}: {detail}", fields)
-            case Refused(code=code, detail=detail, reconnect=reconnect):
-                if reconnect:
-                    _log.error("the channel must be connected anew", tenant=message.tenant_id, code=code)
-                fields |= {"reconnect": True} if reconnect else {}
+            case Refused(code=code, detail=detail, attention=attention):
+                fields |= {"attention": attention} if attention else {}
                 if step is not None:
                     return PutAside(f"{code}: {detail}", fields)
                 return Done("failed", fields | {"code": code, "detail": detail})
             case _:
                 raise AssertionError(f"unreachable: {result!r}")
 
+    def _after(self, delivery: Delivery, turn: _Turn, result: NotSent) -> NextStep:
+        """Only a fault of the message's own costs it a try: limits, outages and lost tokens do not."""
+        least = park_delay(delivery.history.parked, chance=self._chance())
+        if result.attention:
+            return Park(max(_HELD, least))
+        held = turn.held
+        if result.blame is not Blame.PROVIDER or held > 0:
+            return Park(max(held, least))
+        return self._step(delivery, Kind.NOT_READY, result.retry_after)
+
     async def _send_parts(
-        self, sender: Sender, message: OutboundMessage, channel: Channel, fields: dict[str, object]
+        self,
+        sender: Sender,
+        message: OutboundMessage,
+        channel: Channel,
+        turn: _Turn,
+        fields: dict[str, object],
     ) -> SendResult:
-        """All parts in order; the first part's id stands for the whole."""
-        parts = sender.parts(message.text)
-        if not parts:
+        """All parts in order, until one is not taken; the last part's id stands for the whole."""
+        texts = sender.parts(message.text)
+        if not texts:
             return Refused("empty", "there is no text to send")
         deadline = time.monotonic() + self._attempt
-        first: Sent | None = None
-        for number, part in enumerate(parts):
-            result = await self._send_part(sender, message, channel, part, number, deadline)
+        result: SendResult | None = None
+        for number, text in enumerate(texts):
+            part = Part(text, number, len(texts))
+            result = await self._send_part(sender, message, channel, part, turn, deadline)
             fields["parts"] = number + 1
-            if not isinstance(result, Sent):
-                if first is None:
-                    return result
-                # The customer has the beginning: sending all of it again would repeat that.
-                text = f"{number} of {len(parts)} parts were sent; then {result.code}: {result.detail}"
-                unknown = isinstance(result, Unknown)
-                return Unknown("partly_sent", text) if unknown else Refused("partly_sent", text)
-            first = first or result
-        assert first is not None  # noqa: S101 - there was at least one part, and all were sent
-        return first
+            if isinstance(result, Sent):
+                continue
+            if part.first:
+                return result
+            # The customer has the beginning: sending all of it again would repeat that.
+            words = f"{number} of {len(texts)} parts were sent; then {result.code}: {result.detail}"
+            if isinstance(result, Unknown):
+                return Unknown("partly_sent", words)
+            return Refused("partly_sent", words, result.attention)
+        assert result is not None  # noqa: S101 - there was at least one part
+        return result
 
     async def _send_part(
         self,
         sender: Sender,
         message: OutboundMessage,
         channel: Channel,
-        part: str,
-        number: int,
+        part: Part,
+        turn: _Turn,
         deadline: float,
     ) -> SendResult:
         """Later parts are tried again here, because the queue would repeat the first one with them."""
         tries = 0
+        if not part.first:
+            await turn.wait(deadline - time.monotonic())
         while True:
-            result = await sender.send(message, channel, part, first=number == 0)
+            result = await sender.send(message, channel, part)
+            turn.went(result, self._chance())
             tries += 1
-            if not isinstance(result, NotSent) or number == 0 or tries == _PART_TRIES:
+            if not isinstance(result, NotSent) or part.first or tries == _PART_TRIES:
                 return result
-            pause = max(retry_delay(tries - 1, chance=self._chance()), result.retry_after or 0.0)
+            pause = max(retry_delay(tries - 1, chance=self._chance()), result.retry_after or 0.0, turn.held)
             if time.monotonic() + pause > deadline:
                 return result
             await asyncio.sleep(pause)
@@ -213,6 +249,8 @@ class OutboundHandler:
         else:
             request.error_code = result.code[:64]
             request.error_detail = result.detail.encode("utf-8", "replace")[:2048].decode("utf-8", "ignore")
+            if isinstance(result, Refused | NotSent):
+                request.attention = result.attention
         deadline = time.monotonic() + min(_REPORT, self._attempt)
         while True:
             try:
@@ -240,3 +278,38 @@ class OutboundHandler:
             chance=self._chance(),
             retry_after=retry_after,
         )
+
+
+class _Turn:
+    """One message's turn at its account."""
+
+    def __init__(self, pace: Pace, message: OutboundMessage) -> None:
+        self._pace = pace
+        self._account = message.account_id
+        self._recipient = message.contact.user_id or message.contact.address
+        self.held = 0.0  # seconds that the message is to wait after what the provider said
+
+    async def wait(self, patience: float) -> Wait:
+        """GO when it may be sent, else what is still to be waited for: more than `patience` seconds."""
+        deadline = time.monotonic() + patience
+        while True:
+            wait = self._pace.ask(self._account, self._recipient)
+            if wait is GO or time.monotonic() + wait.seconds > deadline:
+                return wait
+            await asyncio.sleep(wait.seconds)
+
+    def unused(self) -> None:
+        """It is not sent after all."""
+        self._pace.unused(self._account)
+
+    def went(self, result: SendResult, chance: float) -> None:
+        """What the provider said to it."""
+        self.held = 0.0
+        if isinstance(result, Sent | Refused):
+            self._pace.taken(self._account, self._recipient)
+        elif isinstance(result, Unknown):
+            self._pace.refused(self._account, self._recipient, Blame.PROVIDER, None, chance)
+        else:
+            self.held = self._pace.refused(
+                self._account, self._recipient, result.blame, result.retry_after, chance
+            )

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import grpc
 from metachat.channel.v1.channel_pb2 import DeliveryStatus, InboundMessage
 from metachat.escalation.v1.conversation_pb2 import (
+    BeginTurnRequest,
     FailTurnRequest,
     RecordHumanReplyRequest,
     ReportDeliveryRequest,
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from metachat.escalation.v1.conversation_pb2_grpc import ConversationServiceAsyncStub
 
     from services.assistant.responders.port import Responders
+    from services.worker.channels.typing import Typing
 
 _log = get_logger(__name__)
 
@@ -47,15 +50,19 @@ class InboundHandler:
         max_retries: int,
         visibility_timeout: float,
         is_enabled: Callable[[str, str], bool] = lambda _tenant, _channel: True,
+        typing: Typing | None = None,
         chance: Callable[[], float] = random.random,
     ) -> None:
-        """`is_enabled(tenant id, channel)`: whether the channel's messages are answered."""
+        """`is_enabled(tenant id, channel)`: whether the channel's messages are answered. `typing`: shows that
+        they are being answered.
+        """
         self._conversations = conversations
         self._responders = responders
         self._max_retries = max_retries
         # Within the visibility timeout, so that the turn is over before the message is given back.
         self._turn_seconds = min(visibility_timeout * _TURN_SHARE, _LONGEST_TURN)
         self._is_enabled = is_enabled
+        self._typing = typing
         self._chance = chance
 
     async def handle(self, delivery: Delivery) -> Settlement:
@@ -77,12 +84,21 @@ class InboundHandler:
             message = parse(delivery.envelope, delivery.queue, InboundMessage)
         except Poison:
             return PutAside(detail)
+        # As it would have been begun: should it never have been, it is recorded now.
+        begin = self._begin(delivery, message)
         request = FailTurnRequest(
             tenant_id=message.tenant_id,
             channel=message.channel,
             message_id=message.message_id,
             detail=detail.encode()[:_DETAIL_BYTES].decode("utf-8", "ignore"),
+            contact=begin.contact,
+            text=begin.text,
+            media_kind=begin.media_kind,
+            account_id=begin.account_id,
+            record_only=begin.record_only,
         )
+        if begin.HasField("sent_at"):
+            request.sent_at.CopyFrom(begin.sent_at)
         try:
             outcome = await self._conversations.FailTurn(request, timeout=_CALL)
         except grpc.aio.AioRpcError as error:
@@ -95,13 +111,14 @@ class InboundHandler:
         return PutAside(detail, {"conversation": outcome.conversation_id, "handoff": outcome.handoff_id})
 
     async def _turn(self, delivery: Delivery, message: InboundMessage) -> Settlement:
-        enabled = self._is_enabled(message.tenant_id, delivery.queue.channel)
+        begin = self._begin(delivery, message)
         try:
             result = await run_turn(
-                begin_request(message, enabled=enabled),
+                begin,
                 conversations=self._conversations,
                 responders=self._responders,
                 timeout=self._turn_seconds,
+                on_draft=partial(self._typing.begin, begin) if self._typing is not None else None,
             )
         except ServiceError as error:
             return await self.failed(delivery, error)
@@ -123,6 +140,10 @@ class InboundHandler:
                 return ComeBack(max(retry_after, least), kind, fields)
             case _:
                 return Done("recorded", fields)
+
+    def _begin(self, delivery: Delivery, message: InboundMessage) -> BeginTurnRequest:
+        enabled = self._is_enabled(message.tenant_id, delivery.queue.channel)
+        return begin_request(message, enabled=enabled)
 
     async def _report(self, delivery: Delivery, status: DeliveryStatus) -> Settlement:
         request = ReportDeliveryRequest(
@@ -155,6 +176,7 @@ class InboundHandler:
             contact=message.contact,
             text=message.text,
             account_id=message.account_id,
+            media_kind=message.media_kind,
         )
         if message.HasField("sent_at"):
             request.sent_at.CopyFrom(message.sent_at)

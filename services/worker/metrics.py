@@ -35,6 +35,24 @@ SENDS: Final = Counter(
     ("channel", "result"),
     registry=REGISTRY,
 )
+SENDS_HELD: Final = Counter(
+    "metachat_worker_sends_held_total",
+    "Messages held back before an attempt (rate, pair, paused by the provider, circuit open).",
+    ("channel", "reason"),
+    registry=REGISTRY,
+)
+CIRCUITS_OPEN: Final = Gauge(
+    "metachat_worker_circuits_open",
+    "Accounts whose provider counts as away: nothing is sent until one message went through.",
+    ("channel",),
+    registry=REGISTRY,
+)
+TYPING: Final = Counter(
+    "metachat_worker_typing_total",
+    "Times the customer was shown that an answer is being written, by result (shown, failed).",
+    ("channel", "result"),
+    registry=REGISTRY,
+)
 OLDEST: Final = Gauge(
     "metachat_worker_oldest_message_seconds",
     "Age, since it was first published, of the oldest message in hand; 0 = none is.",

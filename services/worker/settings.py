@@ -30,6 +30,11 @@ class Settings:
     messenger_api: str
     allow_private_addresses: bool
     log_level: str
+    # Messages a second that one account may send; its provider's own limit.
+    whatsapp_rate: float = 80.0
+    messenger_rate: float = 40.0
+    # Whether customers of channels are shown that their message was read and is being answered.
+    typing: bool = True
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Settings:
@@ -49,6 +54,9 @@ class Settings:
             whatsapp_api=reader.address("WHATSAPP_API_BASE_URL", META_API),
             messenger_api=reader.address("MESSENGER_API_BASE_URL", META_API),
             allow_private_addresses=reader.flag("LLM_ALLOW_PRIVATE_ADDRESSES", not installation.production),
+            whatsapp_rate=reader.number("WHATSAPP_MESSAGES_PER_SECOND", 80.0, minimum=0.1, maximum=10_000),
+            messenger_rate=reader.number("MESSENGER_MESSAGES_PER_SECOND", 40.0, minimum=0.1, maximum=10_000),
+            typing=reader.flag("CHANNEL_TYPING_INDICATOR", True),
             log_level=reader.choice("LOG_LEVEL", "INFO", ("DEBUG", "INFO", "WARNING", "ERROR")),
         )
         reader.finish()

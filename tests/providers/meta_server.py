@@ -14,9 +14,20 @@ class MetaServer(ScriptedServer):
 
     def __init__(self) -> None:
         super().__init__()
+        # Read and typing: what was shown to customers, which is no message.
+        self.shown: list[Request] = []
         self._numbers = itertools.count(1)
         # account id → what it says of itself; asked for with GET /{account id}?fields=…
         self.accounts: dict[str, dict[str, str]] = {}
+
+    def aside(self, request: Request) -> Reply | None:
+        if request.method != "POST" or not request.body:
+            return None
+        sent = request.json
+        if sent.get("status") != "read" and "sender_action" not in sent:
+            return None
+        self.shown.append(request)
+        return Reply.of({"success": True})
 
     def answer(self, request: Request) -> Reply:
         if request.method == "GET":

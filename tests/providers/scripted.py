@@ -72,6 +72,15 @@ class ScriptedServer:
         """What is answered when nothing is scripted."""
         return Reply(404)
 
+    def aside(self, request: Request) -> Reply | None:
+        """The answer to a request that is neither kept nor scripted; None: it is one like all others."""
+        return None
+
+    def _next(self, request: Request) -> Reply:
+        self.requests.append(request)
+        behaviour = self._script.popleft() if self._script else self.answer
+        return behaviour if isinstance(behaviour, Reply) else behaviour(request)
+
     def script(self, *behaviours: Behaviour) -> None:
         """The next requests get these, one each, in order."""
         self._script.extend(behaviours)
@@ -143,9 +152,7 @@ class ScriptedServer:
             request = await _read(reader)
             if request is None:
                 return
-            self.requests.append(request)
-            behaviour = self._script.popleft() if self._script else self.answer
-            reply = behaviour if isinstance(behaviour, Reply) else behaviour(request)
+            reply = self.aside(request) or self._next(request)
             if reply.delay:
                 await asyncio.sleep(reply.delay)
             if reply.reset:

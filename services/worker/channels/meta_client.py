@@ -13,6 +13,7 @@ from services.worker.channels.port import NotSent, Refused, SendResult, Unknown
 
 _TIMEOUT: Final = 20.0
 _CONNECT: Final = 5.0
+_TELL_TIMEOUT: Final = 3.0
 # An idle connection that Meta closes at the moment we write on it leaves a result that nobody knows, so
 # connections are kept for bursts only.
 _KEEPALIVE: Final = 3.0
@@ -50,6 +51,18 @@ class MetaClient:
         except TimeoutError:
             return Unknown("timeout", f"no answer within {self._timeout:g} s")
         return read_answer(answer.status_code, answer.headers, answer.content, secret=token)
+
+    async def tell(self, path: str, body: dict[str, Any], *, token: str) -> bool:
+        """Post what may be lost (read, typing), soon or not at all; whether it was taken."""
+        headers = {"authorization": f"Bearer {token}", "content-type": "application/json"}
+        try:
+            async with asyncio.timeout(_TELL_TIMEOUT):
+                answer = await self._http.post(
+                    f"{self._base_url}/{path}", content=orjson.dumps(body), headers=headers
+                )
+        except (httpx.HTTPError, httpx.InvalidURL, TimeoutError):
+            return False
+        return answer.is_success
 
     async def close(self) -> None:
         """Close the connections."""

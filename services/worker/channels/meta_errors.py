@@ -1,7 +1,4 @@
-"""Reads what Meta's Graph API answers to a send. Pure; branches on `code`, never on titles.
-
-Sources: developers.facebook.com, WhatsApp Cloud API error codes and Messenger Platform error codes.
-"""
+"""Reads what Meta's Graph API answers to a send. Pure; what a code means stands in `error_codes.py`."""
 
 from __future__ import annotations
 
@@ -10,13 +7,15 @@ from typing import Any, Final
 
 import orjson
 
-from services.worker.channels.port import NotSent, Refused, SendResult, Sent, Unknown
+from services.worker.channels.error_codes import RECONNECT, Verdict, meaning_of
+from services.worker.channels.port import Blame, NotSent, Refused, SendResult, Sent, Unknown
 
-# Limits and outages: 4 and 613 calls, 80007 account, 130429 throughput, 131056 this customer, 131048 quality,
-# 1 and 2 and 131000 and 131016 and 133004 and 1200 passing faults, 341 application limit.
-_PASSING: Final = frozenset({1, 2, 4, 341, 613, 1200, 80007, 130429, 131000, 131016, 131048, 131056, 133004})
-# The token is gone or lacks permissions: until the channel is connected anew nothing goes out.
-_RECONNECT: Final = frozenset({0, 3, 10, 102, 190, 131005, *range(200, 300)})
+_BLAMES: Final = {
+    Verdict.PROVIDER: Blame.PROVIDER,
+    Verdict.ACCOUNT: Blame.ACCOUNT,
+    Verdict.RECIPIENT: Blame.RECIPIENT,
+    Verdict.HOLD: Blame.ACCOUNT,
+}
 _GATEWAYS: Final = frozenset({502, 504})
 _DETAIL: Final = 500
 
@@ -35,14 +34,19 @@ def read_answer(status: int, headers: Mapping[str, str], body: bytes, *, secret:
     error = document.get("error") if isinstance(document, dict) else None
     if not isinstance(error, dict):
         return _without_error(status, headers, _text(body, secret))
-    code = error.get("code")
-    code = code if isinstance(code, int) and not isinstance(code, bool) else -1
+    code = _number(error.get("code"), -1)
+    meaning = meaning_of(code, _number(error.get("error_subcode"), 0), status)
     detail = _describe(status, error).replace(secret, "***") if secret else _describe(status, error)
-    if code in _PASSING or (status >= 500 and code not in _RECONNECT):
-        return NotSent(str(code), detail[:_DETAIL], _retry_after(headers))
-    if status == 429:
-        return NotSent(str(code), detail[:_DETAIL], _retry_after(headers))
-    return Refused(str(code), detail[:_DETAIL], reconnect=code in _RECONNECT)
+    detail = detail[:_DETAIL]
+    if meaning.verdict is Verdict.UNKNOWN:
+        return Unknown(str(code), detail)
+    if meaning.verdict in (Verdict.GIVE_UP, Verdict.BROKEN):
+        return Refused(str(code), detail, meaning.attention)
+    return NotSent(str(code), detail, _retry_after(headers), _BLAMES[meaning.verdict], meaning.attention)
+
+
+def _number(value: Any, otherwise: int) -> int:
+    return value if isinstance(value, int) and not isinstance(value, bool) else otherwise
 
 
 def _without_error(status: int, headers: Mapping[str, str], text: str) -> SendResult:
@@ -51,8 +55,11 @@ def _without_error(status: int, headers: Mapping[str, str], text: str) -> SendRe
         # A box between us gave up waiting: what lies behind it may have taken the message.
         return Unknown(code, text)
     if status >= 500 or status in (408, 429):
-        return NotSent(code, text, _retry_after(headers))
-    return Refused(code, text, reconnect=status == 401)
+        blame = Blame.ACCOUNT if status == 429 else Blame.PROVIDER
+        return NotSent(code, text, _retry_after(headers), blame)
+    if status == 401:
+        return NotSent(code, text, blame=Blame.ACCOUNT, attention=RECONNECT)
+    return Refused(code, text)
 
 
 def _message_id(document: Any) -> str:

@@ -93,7 +93,7 @@ async def test_a_long_text_goes_out_in_ordered_parts(world: World) -> None:
 
 @pytest.mark.parametrize(
     "fault",
-    [meta.error(130429), meta.error(131056), meta.error(80007), meta.error(131000, status=500), Reply(503)],
+    [meta.error(130429), meta.error(80007), meta.error(131000, status=500), Reply(503)],
 )
 async def test_a_passing_fault_is_tried_again(world: World, fault: Reply) -> None:
     world.meta.script(fault)
@@ -107,7 +107,7 @@ async def test_a_passing_fault_is_tried_again(world: World, fault: Reply) -> Non
 
 
 async def test_tries_used_up_end_as_failed_and_put_aside(world: World) -> None:
-    world.meta.script(*[meta.error(130429)] * 2)
+    world.meta.script(*[meta.error(131000)] * 2)
     world.connect()
     async with world.worker(max_retries=1):
         await world.send()
@@ -115,7 +115,58 @@ async def test_tries_used_up_end_as_failed_and_put_aside(world: World) -> None:
     assert states(world) == ["NOT_SENT", "FAILED"]
 
 
-@pytest.mark.parametrize("code", [131047, 131026, 131031, 131051, 190, 100])
+async def test_a_limit_costs_no_try_and_slows_the_account(world: World) -> None:
+    world.meta.script(meta.error(130429))
+    world.connect()
+    async with world.worker(max_retries=0):
+        await world.send("One", "o1")
+        await world.until(lambda: world.escalation.requests("ReportDelivery"))
+        await world.send("Two", "o2")
+        await world.until(lambda: len(world.meta.requests) == 3)
+        await world.until_empty(world.outbound)
+    first, *later = world.meta.requests
+    assert all(request.at - first.at > 1.0 for request in later)
+    assert sorted(states(world)) == ["NOT_SENT", "SENT", "SENT"]
+
+
+async def test_an_outage_opens_the_circuit_and_loses_nothing(world: World) -> None:
+    world.meta.script(*[meta.error(131000, status=500)] * 3)
+    world.connect()
+    for number in range(6):
+        await world.send(f"Text {number}", f"o{number}")
+    async with world.worker(max_retries=2):
+        await world.until(lambda: len(world.meta.requests) >= 9, 40)
+        await world.until_empty(world.outbound)
+    assert states(world).count("SENT") == 6
+    assert "FAILED" not in states(world)
+
+
+async def test_a_token_that_is_refused_is_said_and_waited_for(world: World) -> None:
+    world.meta.script(meta.error(190, "secret-token is bad", status=401))
+    world.connect()
+    async with world.worker(max_retries=0):
+        await world.send()
+        await world.until(lambda: world.escalation.requests("ReportDelivery"))
+        await world.until_depth(world.outbound, lambda depth: depth.delayed == 1)
+    (report,) = world.escalation.requests("ReportDelivery")
+    assert (report.attention, report.error_code, states(world)) == ("reconnect", "190", ["NOT_SENT"])
+    assert "secret-token" not in report.error_detail
+
+
+async def test_a_number_sends_no_faster_than_it_may(world: World) -> None:
+    world.connect()
+    for number in range(4):
+        await world.send(f"Text {number}", f"o{number}", contact=Contact(address=f"49{number}"))
+    async with world.worker(whatsapp_rate=2.0):
+        await world.until(lambda: len(world.meta.requests) == 4)
+        await world.until_empty(world.outbound)
+    times = sorted(request.at for request in world.meta.requests)
+    # Two at once, then one each half second.
+    assert times[-1] - times[0] > 0.8
+    assert states(world) == ["SENT"] * 4
+
+
+@pytest.mark.parametrize("code", [131047, 131026, 131031, 131051, 100])
 async def test_what_will_never_work_is_not_tried_again(world: World, code: int) -> None:
     world.meta.script(meta.error(code, "secret-token is bad"))
     await delivered(world)

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from services.worker.channels.error_codes import Verdict, meaning_of
 from services.worker.channels.meta_errors import read_answer
-from services.worker.channels.port import NotSent, Refused, Sent, Unknown
+from services.worker.channels.port import Blame, NotSent, Refused, Sent, Unknown
 
 
 def answer(status: int, document: object, **headers: str) -> object:
@@ -28,18 +29,63 @@ def test_limits_and_passing_faults_surely_did_not_go_out(code: int) -> None:
     assert isinstance(error(code), NotSent)
 
 
-@pytest.mark.parametrize("code", [131047, 131026, 131031, 131051, 100, 132000, 999999])
-def test_refused_for_good(code: int) -> None:
+@pytest.mark.parametrize(
+    ("code", "blame"),
+    [
+        (130429, Blame.ACCOUNT),
+        (80007, Blame.ACCOUNT),
+        (131048, Blame.ACCOUNT),
+        (131056, Blame.RECIPIENT),
+        (131000, Blame.PROVIDER),
+    ],
+)
+def test_a_limit_says_what_must_go_slower(code: int, blame: Blame) -> None:
     result = error(code)
-    assert isinstance(result, Refused)
-    assert (result.code, result.reconnect) == (str(code), False)
+    assert isinstance(result, NotSent) and result.blame is blame
 
 
-@pytest.mark.parametrize("code", [190, 10, 200, 299, 131005])
-def test_a_token_that_is_gone_asks_for_a_new_connection(code: int) -> None:
+@pytest.mark.parametrize("code", [131047, 131026, 131051, 100, 132000, 551, 999999])
+def test_refused_for_good(code: int) -> None:
+    assert error(code) == Refused(str(code), "HTTP 400: m")
+
+
+@pytest.mark.parametrize(("code", "attention"), [(131031, "locked"), (33, "gone")])
+def test_an_account_that_is_gone_needs_a_person(code: int, attention: str) -> None:
+    result = error(code)
+    assert isinstance(result, Refused) and result.attention == attention
+
+
+@pytest.mark.parametrize(
+    ("code", "attention"),
+    [(190, "reconnect"), (10, "reconnect"), (200, "reconnect"), (299, "reconnect"), (131005, "reconnect")]
+    + [(368, "restricted"), (131042, "payment"), (133010, "not_registered")],
+)
+def test_what_a_person_can_put_right_is_waited_for(code: int, attention: str) -> None:
     result = error(code, status=401)
-    assert isinstance(result, Refused)
-    assert result.reconnect
+    assert isinstance(result, NotSent) and result.attention == attention
+
+
+def test_a_401_without_words_is_a_token_that_is_gone() -> None:
+    result = read_answer(401, {}, b"", secret="")
+    assert isinstance(result, NotSent) and result.attention == "reconnect"
+
+
+@pytest.mark.parametrize("code", [10, 200, 551])
+@pytest.mark.parametrize("subcode", [2018278, 2018108, 2018065])
+def test_a_subcode_tells_the_messages_fault_from_the_accounts(code: int, subcode: int) -> None:
+    result = answer(403, {"error": {"code": code, "error_subcode": subcode, "message": "m"}})
+    assert isinstance(result, Refused) and not result.attention
+
+
+def test_sent_all_the_same() -> None:
+    result = answer(400, {"error": {"code": 1, "error_subcode": 1357046, "message": "m"}})
+    assert isinstance(result, Unknown)
+
+
+@given(st.integers(-10, 200_000), st.integers(0, 3_000_000), st.sampled_from([400, 401, 403, 429, 500, 503]))
+def test_every_code_has_a_meaning(code: int, subcode: int, status: int) -> None:
+    meaning = meaning_of(code, subcode, status)
+    assert bool(meaning.attention) == (meaning.verdict in (Verdict.HOLD, Verdict.BROKEN))
 
 
 @pytest.mark.parametrize("status", [500, 503])
