@@ -19,6 +19,8 @@ USER_CREATED: Final = "user.created"
 USER_UPDATED: Final = "user.updated"
 WEBHOOK_PUT: Final = "webhook.put"
 WEBHOOK_DELETED: Final = "webhook.deleted"
+DEAD_LETTERS_REPLAYED: Final = "dead_letters.replayed"
+DEAD_LETTERS_DISCARDED: Final = "dead_letters.discarded"
 CUSTOMER_EXPORTED: Final = "customer.exported"
 CUSTOMER_ERASED: Final = "customer.erased"
 
