@@ -164,7 +164,7 @@ def build_server(
             ("grpc.max_send_message_length", max_message_bytes),
             # Clients ping idle connections (grpc_channel) more often than the default allows.
             ("grpc.keepalive_permit_without_calls", 1),
-            ("grpc.http2.min_recv_ping_interval_without_data_ms", 5_000),
+            ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
         )
     )
     names: list[str] = []
