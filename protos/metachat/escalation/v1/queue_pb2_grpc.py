@@ -26,7 +26,8 @@ if _version_not_supported:
 
 
 class QueueServiceStub(object):
-    """Queues and dead letters of a tenant's channels. UNAVAILABLE while the broker is away.
+    """Queues and dead letters of a tenant's channels. UNAVAILABLE while the broker is away. The operator may list those of all tenants with
+    "-" as the tenant; messages whose queue is gone are then among the dead letters too, also those that name no tenant.
     """
 
     def __init__(self, channel):
@@ -63,7 +64,8 @@ class QueueServiceStub(object):
 
 
 class QueueServiceServicer(object):
-    """Queues and dead letters of a tenant's channels. UNAVAILABLE while the broker is away.
+    """Queues and dead letters of a tenant's channels. UNAVAILABLE while the broker is away. The operator may list those of all tenants with
+    "-" as the tenant; messages whose queue is gone are then among the dead letters too, also those that name no tenant.
     """
 
     def ListQueues(self, request, context):
@@ -139,7 +141,8 @@ def add_QueueServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class QueueService(object):
-    """Queues and dead letters of a tenant's channels. UNAVAILABLE while the broker is away.
+    """Queues and dead letters of a tenant's channels. UNAVAILABLE while the broker is away. The operator may list those of all tenants with
+    "-" as the tenant; messages whose queue is gone are then among the dead letters too, also those that name no tenant.
     """
 
     @staticmethod

@@ -27,7 +27,9 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class QueueServiceStub:
-    """Queues and dead letters of a tenant's channels. UNAVAILABLE while the broker is away."""
+    """Queues and dead letters of a tenant's channels. UNAVAILABLE while the broker is away. The operator may list those of all tenants with
+    "-" as the tenant; messages whose queue is gone are then among the dead letters too, also those that name no tenant.
+    """
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
@@ -48,7 +50,9 @@ class QueueServiceStub:
 
 @_typing.type_check_only
 class QueueServiceAsyncStub(QueueServiceStub):
-    """Queues and dead letters of a tenant's channels. UNAVAILABLE while the broker is away."""
+    """Queues and dead letters of a tenant's channels. UNAVAILABLE while the broker is away. The operator may list those of all tenants with
+    "-" as the tenant; messages whose queue is gone are then among the dead letters too, also those that name no tenant.
+    """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     ListQueues: _aio.UnaryUnaryMultiCallable[_queue_pb2.ListQueuesRequest, _queue_pb2.ListQueuesResponse]  # type: ignore[assignment]
@@ -65,7 +69,9 @@ class QueueServiceAsyncStub(QueueServiceStub):
     """Removes dead letters for good; who did it stands in the audit log."""
 
 class QueueServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Queues and dead letters of a tenant's channels. UNAVAILABLE while the broker is away."""
+    """Queues and dead letters of a tenant's channels. UNAVAILABLE while the broker is away. The operator may list those of all tenants with
+    "-" as the tenant; messages whose queue is gone are then among the dead letters too, also those that name no tenant.
+    """
 
     @_abc_1.abstractmethod
     def ListQueues(
