@@ -19,6 +19,8 @@ from services.console.frame import Visit, Words
 SERIES: Final = tuple(f"var(--chart-{number})" for number in range(1, 8))
 _QUIET: Final = "var(--text-quiet)"
 _LINE: Final = "var(--line)"
+# As in console.css: widths of labels are measured with it.
+_FONT: Final = 'system-ui, "Segoe UI", Roboto, "Noto Sans", "DejaVu Sans", sans-serif'
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +66,7 @@ def draw(visit: Visit, chart: Chart) -> None:
 
         picture = ui.echart(chart.options, on_point_click=follow, renderer="svg")
         picture.classes("chart").style(f"height: {chart.height}px")
-        picture.props(f"role=img aria-label={_quoted(f'{chart.title}. {chart.sentence}')}")
+        picture.props(f"role=img aria-label={quoted(f'{chart.title}. {chart.sentence}')}")
         place = ui.element("div").classes("chart-table")
         place.set_visibility(False)
         button = (
@@ -93,7 +95,7 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[Cell]], *, caption: st
         ui.element("div")
         .classes("table-wrap")
         .props("tabindex=0 role=region")
-        .props(f"aria-label={_quoted(caption or columns[0])}"),
+        .props(f"aria-label={quoted(caption or columns[0])}"),
         ui.element("table").classes("plain compact"),
     ):
         with ui.element("thead"), ui.element("tr"):
@@ -114,7 +116,7 @@ def _cell(cell: Cell, *, first: bool) -> None:
         if first:
             box.props("scope=row")
         if cell.link:
-            Words("a", cell.text).props(f"href={_quoted(cell.link)}")
+            Words("a", cell.text).props(f"href={quoted(cell.link)}")
         else:
             Words("span", cell.text)
 
@@ -143,8 +145,8 @@ def base() -> dict[str, Any]:
     return {
         "animation": False,
         "backgroundColor": "transparent",
-        "textStyle": {"color": _QUIET, "fontFamily": "inherit"},
-        "grid": {"left": 8, "right": 16, "top": 16, "bottom": 8, "containLabel": True},
+        "textStyle": {"color": _QUIET, "fontFamily": _FONT},
+        "grid": {"left": 8, "right": 28, "top": 16, "bottom": 8, "containLabel": True},
         "tooltip": {
             "trigger": "axis",
             "axisPointer": {"type": "line", "lineStyle": {"color": "var(--line-strong)"}},
@@ -219,11 +221,11 @@ def legend(names: Sequence[str]) -> dict[str, Any]:
             "itemHeight": 10,
             "icon": "roundRect",
             "type": "scroll",
-            "textStyle": {"color": "var(--text)"},
+            "textStyle": {"color": "var(--text)", "fontFamily": _FONT},
             "pageTextStyle": {"color": "var(--text)"},
             "inactiveColor": _QUIET,
         },
-        "grid": {"left": 8, "right": 16, "top": 40, "bottom": 8, "containLabel": True},
+        "grid": {"left": 8, "right": 28, "top": 40, "bottom": 8, "containLabel": True},
     }
 
 
@@ -248,5 +250,6 @@ def marks(lines: Sequence[tuple[str, float, str]]) -> dict[str, Any]:
     }
 
 
-def _quoted(text: str) -> str:
+def quoted(text: str) -> str:
+    """A text as the value of a prop."""
     return json.dumps(text, ensure_ascii=False)

@@ -24,7 +24,7 @@ def chart_of(
     sentence: str = "",
     height: int = 260,
 ) -> Chart:
-    """A chart with the texts of its area: AREA.title, AREA.sentence; `nothing` instead where it is `empty`."""
+    """A chart with the texts of its area (AREA.title, AREA.sentence); `nothing` where it is `empty`."""
     text = figures.visit.texts
     return Chart(
         title=text(f"overview.{area}.title"),

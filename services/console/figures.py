@@ -29,7 +29,7 @@ _action = policy_pb2.Decision.Action.Name
 
 @dataclass(frozen=True)
 class Figures:
-    """Answers of InsightService about one window. Counts are by what they count and when the bucket begins."""
+    """Answers of InsightService about one window; counts are by what they count and by bucket."""
 
     visit: Visit
     window: Window

@@ -15,7 +15,7 @@ def number(value: float, locale: str, *, digits: int = 0) -> str:
     """With separators of thousands: 1,000,000."""
     thousands, decimal = _SIGNS.get(locale, _SIGNS["en"])
     text = f"{value:,.{digits}f}"
-    return text.translate(str.maketrans({",": thousands, ".": decimal}))
+    return text.translate({ord(","): thousands, ord("."): decimal})
 
 
 def percent(share: float, locale: str, *, digits: int = 1) -> str:

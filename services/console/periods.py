@@ -61,7 +61,8 @@ class Window:
         """When each hour, day or quarter of an hour that it touches begins, in its zone."""
         local = self.begin.astimezone(self.zone)
         if self.kind.step >= timedelta(days=1):
-            begins, day = [], local.date()
+            begins: list[datetime] = []
+            day = local.date()
             while True:
                 begin = datetime.combine(day, time(), self.zone)
                 if begin >= self.end:
@@ -111,7 +112,7 @@ def period_of(begin: datetime | None, end: datetime | None) -> insight_pb2.Perio
         if at is not None:
             fields[name] = Timestamp()
             fields[name].FromDatetime(at.astimezone(UTC))
-    return insight_pb2.Period(**fields)  # type: ignore[arg-type] # "from" is a keyword of Python
+    return insight_pb2.Period(**fields)
 
 
 def zone_named(name: str) -> ZoneInfo:

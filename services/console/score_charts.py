@@ -27,7 +27,7 @@ def histogram(figures: Figures) -> Chart:
     options["grid"]["top"] = 52
     series = charts.bars(text("overview.turns"), [], SERIES[0]) | {
         "data": [[(place + 0.5) / _BINS, count] for place, count in enumerate(counts)],
-        "barWidth": "1.7%",
+        "barWidth": "88%",
         "barMinHeight": 0,
     }
     if found.HasField("thresholds"):

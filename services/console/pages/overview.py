@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import Final
 
 from metachat.escalation.v1 import tenant_pb2
 from nicegui import ui
@@ -15,12 +16,18 @@ from services.console.frame import ADMINS, Visit, Words, operator_page, tenant_p
 from services.console.numbers import number, seconds
 from services.console.periods import DEFAULT, KINDS, Window, with_query, zone_named
 
+_TO_MY_ZONE: Final = (
+    "() => { const to = new URL(location.href);"
+    " to.searchParams.set('zone', Intl.DateTimeFormat().resolvedOptions().timeZone || 'UTC');"
+    " location.assign(to); }"
+)
+
 
 @tenant_page("overview", area="overview", roles=ADMINS)
 async def page(visit: Visit, period: str = DEFAULT, zone: str = "") -> None:
     """One tenant; days and hours are those of its business hours unless `zone` says otherwise."""
     tenant = await visit.calls.tenants.GetTenant(tenant_pb2.GetTenantRequest(tenant_id=visit.tenant_id))
-    await _draw(visit, period, zone, tenant.settings.business_hours.time_zone)
+    await _draw(visit, period, zone, tenant.settings.handover.business_hours.time_zone)
 
 
 @operator_page("overview", area="overview", title="overview.all_title")
@@ -72,14 +79,9 @@ def _choices(visit: Visit, window: Window, zone: str) -> None:
                 )
         Words("span", visit.texts("overview.zone", zone=window.zone.key)).classes("quiet")
         if not zone:
-            ui.button(visit.texts("overview.my_zone")).props("flat dense no-caps").on(
-                "click",
-                js_handler=(
-                    "() => { const to = new URL(location.href);"
-                    " to.searchParams.set('zone', Intl.DateTimeFormat().resolvedOptions().timeZone || 'UTC');"
-                    " location.assign(to); }"
-                ),
-            )
+            with ui.element("button").props("type=button").classes("text-button chart-toggle") as button:
+                Words("span", visit.texts("overview.my_zone"))
+            button.on("click", js_handler=_TO_MY_ZONE)
 
 
 def _tiles(figures: Figures) -> None:
