@@ -8,7 +8,7 @@ PIP_COMPILE := $(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe --str
 DATA ?= ../shared/data/confidence
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-fast check format protos check-protos lock scorer benchmarks clean
+.PHONY: help run test test-fast chaos check format protos check-protos lock scorer benchmarks clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -21,6 +21,9 @@ test: $(VENV)/.development ## run all tests (brings RabbitMQ and PostgreSQL of i
 
 test-fast: $(VENV)/.development ## run the tests that need no server
 	@$(BIN)/pytest -q tests/unit tests/contract $(ARGS)
+
+chaos: $(VENV)/.development ## kill, freeze and cut everything while messages flow, then count (SEED= MESSAGES= FAULTS=)
+	@$(BIN)/python -m tests.chaos $(if $(SEED),--seed $(SEED)) $(if $(MESSAGES),--messages $(MESSAGES)) $(if $(FAULTS),--faults $(FAULTS)) $(ARGS)
 
 check: $(VENV)/.development check-protos ## lint, types, import rules, contracts
 	$(BIN)/ruff check .

@@ -14,11 +14,13 @@ from pathlib import Path
 
 import httpx
 
-from tests.acceptance.installation import ROOT, wait_until
+from tests.acceptance.installation import ROOT
 from tests.servers.process import accepts
 
 _RESTART_SECONDS = 1.0
 _WATCH_SECONDS = 0.1
+# So often a process ends by itself before its start is given up.
+_HOPELESS_ENDS = 20
 
 
 @dataclass
@@ -89,9 +91,15 @@ class Fleet:
         self.wait(90.0)
 
     def wait(self, seconds: float) -> None:
-        """Until all are ready."""
+        """Until all are ready. AssertionError with the log of the one that is not."""
         for member in self.members.values():
-            wait_until(lambda m=member: m.ready, f"{member.name}; its log ends:\n{tail(member.log)}", seconds)
+            deadline = time.monotonic() + seconds
+            while not member.ready:
+                ended = len(member.ends) > _HOPELESS_ENDS
+                assert not ended and time.monotonic() < deadline, (
+                    f"{member.name} is not ready; its log ends:\n{tail(member.log)}"
+                )
+                time.sleep(_WATCH_SECONDS)
 
     def kill(self, name: str, seconds: float) -> None:
         """SIGKILL; it is started again after `seconds`."""

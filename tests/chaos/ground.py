@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import shutil
 import sqlite3
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,6 @@ from tests.chaos.proxy import TcpProxy
 from tests.servers import postgresql, rabbitmq
 
 OPERATOR = "operator-token-of-a-chaos-run-0123456789"
-_DOCUMENT = DOCUMENTS / "plans.md"
 
 
 @dataclass(frozen=True)
@@ -83,8 +83,8 @@ class Ground:
 
 
 @contextlib.contextmanager
-def ground(shape: Shape) -> Iterator[Ground]:
-    """Build it, start it, make its tenants; take it down and leave nothing."""
+def ground(shape: Shape, keep: Path | None = None) -> Iterator[Ground]:
+    """Build it, start it, make its tenants; take it down and leave nothing but the logs in `keep`."""
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="metachat-chaos-")))
         folder.chmod(0o711)
@@ -92,6 +92,8 @@ def ground(shape: Shape) -> Iterator[Ground]:
         fleet = Fleet(folder)
         built = Ground(shape, folder, provider, fleet, "")
         _servers(built, stack)
+        if keep is not None:
+            stack.callback(_keep_logs, folder, keep)
         _processes(built, stack)
         stack.callback(fleet.stop)
         fleet.start()
@@ -194,7 +196,8 @@ def _tenants(built: Ground) -> None:
     knowledge = open_stub(knowledge_pb2_grpc.KnowledgeServiceStub, address, OPERATOR)
     for tenant in built.tenants:
         tenants.CreateTenant(tenant_pb2.CreateTenantRequest(id=tenant, name=tenant), timeout=30)
-        knowledge.PutDocument(read_document(tenant, _DOCUMENT), timeout=30)
+        for path in sorted(DOCUMENTS.glob("*.md")):
+            knowledge.PutDocument(read_document(tenant, path), timeout=30)
         tenants.PutChannel(
             tenant_pb2.PutChannelRequest(
                 tenant_id=tenant,
@@ -206,6 +209,7 @@ def _tenants(built: Ground) -> None:
         )
 
 
-def logs(built: Ground) -> Sequence[Path]:
-    """The logs of the processes."""
-    return sorted(built.folder.glob("*.log"))
+def _keep_logs(folder: Path, keep: Path) -> None:
+    keep.mkdir(parents=True, exist_ok=True)
+    for log in (*folder.glob("*.log"), *folder.glob("disk/*/*/server.log")):
+        shutil.copyfile(log, keep / (log.name if log.name != "server.log" else f"{log.parts[-3]}.log"))

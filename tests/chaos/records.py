@@ -1,4 +1,4 @@
-"""Reads what an installation says of its messages: SQL as an operator would write it, and the dead letters."""
+"""What an installation says of its messages: SQL as an operator would write it, and the dead letters."""
 
 from __future__ import annotations
 

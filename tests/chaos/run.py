@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 
 from tests.chaos import ledger, records
 from tests.chaos.faults import blows, strike
@@ -19,11 +22,13 @@ _WINDOW = 400
 _STANDSTILL_SECONDS = 15.0
 _ALLOWANCE = 100
 _LOOK_SECONDS = 1.0
+_HANDS = 16
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What is run. `shorter`: factor on the length of each fault; `drain`: seconds for what is left."""
+    """What is run. `shorter`: factor on the length of each fault; `drain`: seconds for what is left.
+    `keep`: where the logs go."""
 
     seed: int
     shape: Shape
@@ -32,6 +37,7 @@ class Plan:
     shorter: float = 1.0
     side_by_side: int = 64
     drain: float = 600.0
+    keep: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -48,7 +54,8 @@ def run(plan: Plan, say: Callable[[str], None] = print) -> Result:
     """Run it, all of it. Raises what setting up raises."""
     kind = "embedded queue and SQLite" if plan.shape.embedded else "RabbitMQ and PostgreSQL"
     say(f"chaos: seed {plan.seed}, {plan.messages} messages, {plan.faults} faults, {kind}, {plan.shape}")
-    with ground(plan.shape) as built:
+    # Servers die with the thread that started them (tests/servers): one set of threads from first to last.
+    with ThreadPoolExecutor(_HANDS) as hands, ground(plan.shape, plan.keep) as built:
         if not all(disk.available for disk in built.disks.values()):
             say("a tmpfs cannot be mounted here: full disks are limits on files, or left out")
         faults = schedule(
@@ -57,7 +64,7 @@ def run(plan: Plan, say: Callable[[str], None] = print) -> Result:
         for fault in faults:
             say(f"  {fault}")
         began = time.monotonic()
-        feeder = asyncio.run(_flow(built, plan, faults, say, began))
+        feeder = asyncio.run(_flow(built, plan, faults, hands, say, began))
         say(f"{time.monotonic() - began:6.0f} s  everything delivered and healed: draining")
         account = _drain(built, plan, feeder, say, began)
         took = time.monotonic() - began
@@ -72,6 +79,8 @@ def run(plan: Plan, say: Callable[[str], None] = print) -> Result:
         text += f"\n{'seconds':36} {took:8.0f}"
         by_kind = Counter(fault.blow.kind for fault in faults)
         text += "\nfaults: " + ", ".join(f"{kind} {number}" for kind, number in sorted(by_kind.items()))
+        said = built.query(_REASONS)
+        text += "\nwhy a person: " + ", ".join(f"{reason or 'held'} {number}" for reason, number in said)
         say(text)
         problems = _problems(built, account, feeder)
         for problem in problems:
@@ -80,8 +89,14 @@ def run(plan: Plan, say: Callable[[str], None] = print) -> Result:
 
 
 async def _flow(
-    built: Ground, plan: Plan, faults: Sequence[Fault], say: Callable[[str], None], began: float
+    built: Ground,
+    plan: Plan,
+    faults: Sequence[Fault],
+    hands: ThreadPoolExecutor,
+    say: Callable[[str], None],
+    began: float,
 ) -> Feeder:
+    loop = asyncio.get_running_loop()
     feeder = Feeder(built.gateway, side_by_side=plan.side_by_side, window=_WINDOW)
     reached = asyncio.Event()
     tenants = [(tenant, built.account(tenant)) for tenant in built.tenants]
@@ -90,9 +105,9 @@ async def _flow(
 
     async def suffer(fault: Fault) -> None:
         say(f"{time.monotonic() - began:6.0f} s  {fault}")
-        heal = await asyncio.to_thread(strike, built, fault)
+        heal = await loop.run_in_executor(hands, strike, built, fault)
         await asyncio.sleep(fault.seconds)
-        await asyncio.to_thread(heal)
+        await loop.run_in_executor(hands, heal)
 
     async def troubles() -> None:
         busy: dict[str, asyncio.Task[None]] = {}
@@ -172,6 +187,7 @@ def _problems(built: Ground, account: Account, feeder: Feeder) -> list[str]:
     return found
 
 
+_REASONS = "SELECT reason, count(*) FROM handoffs GROUP BY reason ORDER BY reason"
 _TURN = "SELECT id, state, action, fence, lease_expires_at, handoff_id FROM turns WHERE message_id = '{}'"
 _OUT = (
     "SELECT o.id, o.kind, o.state, o.attempt, o.lease_expires_at, o.published_at, o.error_code FROM outbox o "
@@ -179,11 +195,7 @@ _OUT = (
 )
 
 
-def _mentions(log: object, message: str) -> list[str]:
-    from pathlib import Path
-
-    text = Path(str(log)).read_text(errors="replace")
-    import re
-
+def _mentions(log: Path, message: str) -> list[str]:
+    text = log.read_text(errors="replace")
     pattern = re.compile(rf"{re.escape(message)}(?!\d)")
     return [line[:400] for line in text.splitlines() if pattern.search(line)][-12:]

@@ -1,4 +1,4 @@
-"""Which fault strikes what, when and for how long: drawn from a seed, and the same for the same seed. Pure."""
+"""Which fault strikes what, when and for how long: drawn from a seed, the same for the same seed. Pure."""
 
 from __future__ import annotations
 

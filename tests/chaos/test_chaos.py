@@ -1,0 +1,32 @@
+"""A short chaos run on each kind of installation; `make chaos` is the long one."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.chaos.ground import Shape
+from tests.chaos.run import Plan, run
+
+SEED = int(os.environ.get("CHAOS_SEED", "7"))
+SERVERS = pytest.param(False, id="servers", marks=[pytest.mark.rabbitmq, pytest.mark.postgresql])
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("embedded", [pytest.param(True, id="embedded"), SERVERS])
+def test_every_message_is_accounted_for_and_none_goes_out_twice(embedded: bool, tmp_path: Path) -> None:
+    said: list[str] = []
+    plan = Plan(
+        seed=SEED,
+        shape=Shape(embedded=embedded, workers=2, tenants=4, visibility=4.0),
+        messages=200,
+        faults=9 if embedded else 11,
+        shorter=0.4,
+        side_by_side=24,
+        drain=240.0,
+        keep=tmp_path / "logs",
+    )
+    result = run(plan, said.append)
+    assert result.account.good and not result.problems, "\n".join([*said, f"CHAOS_SEED={SEED}"])
