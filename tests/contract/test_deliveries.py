@@ -29,7 +29,7 @@ async def unknown(world: World) -> str:
     return outbound_id
 
 
-async def settle(world: World, outbound_id: str, finding: int, **fields: Any) -> Any:
+async def settle(world: World, outbound_id: str, finding: Any, **fields: Any) -> Any:
     return await world.conversations().SettleDelivery(
         Settle(tenant_id=TENANT, outbound_id=outbound_id, finding=finding, **fields)
     )

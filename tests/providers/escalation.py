@@ -97,6 +97,22 @@ class ToyEscalation(
 
         return await self._answer("CompleteTurn", request, context, plain)
 
+    async def RenewTurn(self, request: c.RenewTurnRequest, context: Any) -> c.RenewTurnResponse:
+        return await self._answer("RenewTurn", request, context, lambda _: c.RenewTurnResponse())
+
+    async def ReleaseTurn(self, request: c.ReleaseTurnRequest, context: Any) -> c.ReleaseTurnResponse:
+        return await self._answer(
+            "ReleaseTurn", request, context, lambda _: c.ReleaseTurnResponse(released=True)
+        )
+
+    async def RecordHumanReply(
+        self, request: c.RecordHumanReplyRequest, context: Any
+    ) -> c.RecordHumanReplyResponse:
+        def plain(_: object) -> c.RecordHumanReplyResponse:
+            return c.RecordHumanReplyResponse(conversation_id="conversation-1", message_id="message-1")
+
+        return await self._answer("RecordHumanReply", request, context, plain)
+
     async def FailTurn(self, request: c.FailTurnRequest, context: Any) -> c.TurnOutcome:
         return await self._answer(
             "FailTurn", request, context, lambda _: c.TurnOutcome(handoff_id="handoff-1")

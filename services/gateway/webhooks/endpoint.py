@@ -63,7 +63,7 @@ class Webhook:
             reason = "signature does not fit" if self._app_secret else "META_APP_SECRET is not set"
             _log.warning("webhook refused", channel=self._channel, reason=reason, bytes=len(body))
             raise ServiceError(Kind.FORBIDDEN, "the signature does not fit", reason="SIGNATURE")
-        parsed = self._parse(_read_json(body))
+        parsed = self._parse(read_json(body))
         for skipped in parsed.skipped:
             WEBHOOK_ITEMS.labels(self._channel, "skipped").inc()
             _log.info(
@@ -90,8 +90,11 @@ class Webhook:
             call.rpc = f"webhook/{self._channel}"
 
 
-def _read_json(body: bytes) -> Any:
-    """JSON as the provider may send it: half surrogate pairs, which orjson refuses, included."""
+def read_json(body: bytes) -> Any:
+    """JSON as the provider may send it: half surrogate pairs, which orjson refuses, included.
+
+    Raises ServiceError(INVALID).
+    """
     try:
         return orjson.loads(body)
     except orjson.JSONDecodeError:

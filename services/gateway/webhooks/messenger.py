@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any, Final
 
@@ -30,12 +31,15 @@ from services.gateway.webhooks.parsed import (
 )
 
 OBJECT: Final = "page"
+# An outbox id as our sends carry it, with the number of a part of a long text.
+_OURS: Final = re.compile(r"[0-9a-f]{32}(/[0-9]{1,4})?", re.ASCII)
 
 
 def parse_messenger(payload: Any, own_app_id: str = "") -> Parsed:
     """Everything in one call. Never raises, whatever the JSON is.
 
-    `own_app_id`: echoes of this app are our own sends; without it no echo counts as a person's answer.
+    `own_app_id`: echoes of this app are our own sends; without it no echo counts as a person's answer. What
+    carries an id of ours is our own in any case.
     """
     found = Collector()
     if text(record(payload).get("object")) != OBJECT:
@@ -59,7 +63,11 @@ def parse_messenger(payload: Any, own_app_id: str = "") -> Parsed:
 def _event(event: dict[str, Any], page: str, own_app_id: str) -> Iterator[Item]:
     account = identifier(page, MAX_ACCOUNT, "page id")
     if "message" in event:
-        yield _message(event, record(event["message"]), account, own_app_id)
+        message = record(event["message"])
+        if message.get("is_echo") is True and _OURS.fullmatch(text(message.get("metadata"))):
+            yield _own_echo(event, message, account)
+        else:
+            yield _message(event, message, account, own_app_id)
     elif "postback" in event:
         yield _postback(event, record(event["postback"]), account)
     elif "reaction" in event:
@@ -78,6 +86,16 @@ def _event(event: dict[str, Any], page: str, own_app_id: str) -> Iterator[Item]:
     else:
         names = sorted(bounded(name, 40) for name in event.keys() - {"sender", "recipient", "timestamp"})
         raise Skip(f"event {', '.join(names[:5]) or 'without content'}")
+
+
+def _own_echo(event: dict[str, Any], message: dict[str, Any], account: str) -> DeliveryStatus:
+    """What we sent comes back with the id we gave it: it went out, whatever became of the answer to the
+    send.
+    """
+    status = _status(event, message.get("mid"), account, DeliveryStatus.SENT)
+    status.outbound_id = text(message.get("metadata"))
+    status.contact.CopyFrom(_person(event, "recipient"))
+    return status
 
 
 def _person(event: dict[str, Any], side: str) -> Contact:

@@ -47,7 +47,9 @@ _STATES: Final = {
     "failed": DeliveryStatus.FAILED,
 }
 # Not words of a customer: notices of the provider.
-_NOTICES: Final = frozenset({"system", "request_welcome", "revoke"})
+_NOTICES: Final = frozenset({"system", "request_welcome", "revoke", "ephemeral"})
+# What a customer presses without a word: an answer to a question of the provider.
+_SILENT_REPLIES: Final = frozenset({"call_permission_reply"})
 
 
 def parse_whatsapp(payload: Any) -> Parsed:
@@ -123,9 +125,10 @@ def _sender(message: dict[str, Any], people: list[dict[str, Any]]) -> Contact:
     if not person and not address and not user_id and len(people) == 1:
         person = people[0]
     profile = record(person.get("profile"))
+    parent = message.get("from_parent_user_id") or person.get("parent_user_id")
     return _contact(
         address or person.get("wa_id"),
-        user_id or person.get("user_id"),
+        user_id or text(person.get("user_id")) or parent,
         text(profile.get("name")) or profile.get("username"),
     )
 
@@ -140,8 +143,12 @@ def _message(message: dict[str, Any], account: str, people: list[dict[str, Any]]
 
 def _echo(message: dict[str, Any], account: str) -> Iterator[Item]:
     """A person answered from the app: `to` is the customer."""
+    if text(message.get("type")) in _NOTICES:
+        raise Skip(f"echo of type {bounded(message.get('type'), 64)!r}: nothing was said")
     item = _base(message, account)
-    item.contact.CopyFrom(_contact(message.get("to"), message.get("to_user_id")))
+    item.contact.CopyFrom(
+        _contact(message.get("to"), text(message.get("to_user_id")) or message.get("to_parent_user_id"))
+    )
     _content(item, message)
     item.kind = InboundMessage.ECHO
     yield item
@@ -162,6 +169,13 @@ def _content(item: InboundMessage, message: dict[str, Any]) -> None:
     """Kind, text, media and details, by the message's type."""
     kind = bounded(message.get("type"), 64)
     body = record(message.get(kind))
+    if kind == "edit" and record(body.get("message")):
+        # Said anew: the words count, and which message they stand for.
+        edited = record(body.get("message"))
+        if text(edited.get("type")) != "edit":
+            _content(item, {**edited, "errors": message.get("errors")})
+            item.reply_to = bounded(body.get("original_message_id"), MAX_ID) or item.reply_to
+            return
     context = record(message.get("context"))
     more: dict[str, Any] = {
         "referral": record(message.get("referral")),
@@ -192,6 +206,10 @@ def _content(item: InboundMessage, message: dict[str, Any]) -> None:
         said, more["payload"] = text(body.get("text")), body.get("payload")
     elif kind == "interactive":
         said, more["interactive"] = _pressed(body), body
+        if not _SILENT_REPLIES.isdisjoint(body):
+            item.kind = InboundMessage.SYSTEM
+            item.details_json = details(type=kind, **more)
+            return
     elif kind == "reaction":
         item.kind = InboundMessage.REACTION
         item.text = bounded(body.get("emoji"), MAX_TEXT)
@@ -246,5 +264,8 @@ def _status(status: dict[str, Any], account: str, people: list[dict[str, Any]]) 
     prefix = "recipient_participant" if in_group else "recipient"
     item.contact.address = bounded(status.get(f"{prefix}_id"), MAX_PERSON)
     known = _person(people, item.contact.address, "")
-    item.contact.user_id = bounded(status.get(f"{prefix}_user_id") or known.get("user_id"), MAX_PERSON)
+    if not known and not item.contact.address and len(people) == 1:
+        known = people[0]
+    ids = (status.get(f"{prefix}_user_id"), known.get("user_id"), status.get(f"{prefix}_parent_user_id"))
+    item.contact.user_id = bounded(next((one for one in ids if text(one)), ""), MAX_PERSON)
     yield item

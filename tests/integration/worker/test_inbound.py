@@ -9,6 +9,7 @@ import pytest
 from metachat.channel.v1.channel_pb2 import InboundMessage
 from metachat.escalation.v1 import conversation_pb2 as c
 from metachat.escalation.v1.knowledge_pb2 import FoundPassage
+from metachat.escalation.v1.tenant_pb2 import Channel
 
 from services.common.queue.port import Envelope
 from tests.integration.worker.conftest import World
@@ -156,6 +157,79 @@ async def test_a_status_is_reported(world: World) -> None:
     (report,) = world.escalation.requests("ReportDelivery")
     assert (report.outbound_id, report.attempt) == ("o1", 0)
     assert report.state == c.ReportDeliveryRequest.DELIVERED
+
+
+async def test_an_echo_of_a_person_is_recorded_and_starts_no_turn(world: World) -> None:
+    world.connect()
+    async with world.worker():
+        await world.write("I'll take it from here", kind=InboundMessage.ECHO, media_kind="image")
+        await world.until(lambda: world.escalation.requests("RecordHumanReply"))
+        await world.until_empty(world.inbound)
+    (reply,) = world.escalation.requests("RecordHumanReply")
+    assert (reply.message_id, reply.text, reply.media_kind) == ("m1", "I'll take it from here", "image")
+    assert (reply.contact.address, reply.account_id) == ("4915112345", "555")
+    assert world.escalation.requests("BeginTurn") == []
+
+
+def on_channel(world: World) -> None:
+    """Drafts say which channel they are for, with its token."""
+    channel = world.escalation.task.channel
+    channel.kind, channel.account_id, channel.access_token = Channel.WHATSAPP, "555", "secret-token"
+
+
+async def test_the_customer_sees_that_an_answer_is_being_written(world: World) -> None:
+    on_channel(world)
+    world.connect()
+    async with world.worker():
+        await world.write()
+        await world.until(lambda: world.meta.shown and world.escalation.requests("CompleteTurn"))
+    (shown,) = world.meta.shown
+    assert (shown.path, shown.headers["authorization"]) == ("/555/messages", "Bearer secret-token")
+    assert shown.json == {
+        "messaging_product": "whatsapp",
+        "status": "read",
+        "message_id": "m1",
+        "typing_indicator": {"type": "text"},
+    }
+    assert world.meta.requests == []
+
+
+async def test_typing_that_fails_or_is_switched_off_changes_nothing(world: World) -> None:
+    on_channel(world)
+    world.connect()
+    async with world.worker(whatsapp_api="http://127.0.0.1:1"):
+        await world.write()
+        await world.until(lambda: world.escalation.requests("CompleteTurn"))
+    async with world.worker(typing=False):
+        await world.write(message_id="m2")
+        await world.until(lambda: len(world.escalation.requests("CompleteTurn")) == 2)
+        await world.until_empty(world.inbound)
+    assert world.meta.shown == []
+
+
+async def test_a_turn_that_cannot_be_finished_in_time_is_given_back_by_name(world: World) -> None:
+    world.escalation.then("CompleteTurn", 60.0)
+    world.connect()
+    async with world.worker(drain=0.2) as stop:
+        await world.write()
+        await world.until(lambda: world.escalation.requests("CompleteTurn"))
+        stop.set()
+    (released,) = world.escalation.requests("ReleaseTurn")
+    assert (released.turn_id, released.fence) == ("turn-m1", 1)
+
+
+async def test_what_could_never_be_begun_says_whose_it_was(world: World) -> None:
+    world.escalation.then("BeginTurn", grpc.StatusCode.INTERNAL)
+    world.connect()
+    async with world.worker(max_retries=0):
+        await world.write("Where is my parcel?")
+        await world.until_dead(world.inbound)
+    (failed,) = world.escalation.requests("FailTurn")
+    assert (failed.text, failed.contact.address, failed.account_id) == (
+        "Where is my parcel?",
+        "4915112345",
+        "555",
+    )
 
 
 async def test_drains_what_is_in_hand(world: World) -> None:

@@ -110,6 +110,22 @@ def test_an_echo_of_another_app_is_a_persons_answer() -> None:
     assert (item.kind, item.contact.address, item.text) == (Kind.ECHO, "PSID", "Tu sam")
 
 
+@pytest.mark.parametrize("own", ["", "77", "5"])
+@pytest.mark.parametrize("part", ["", "/2"])
+def test_our_own_send_comes_back_as_a_status(own: str, part: str) -> None:
+    ours = "01a203cbaa0970028f7040133e8b0e5b" + part
+    echo = {
+        "sender": {"id": "PAGE"},
+        "recipient": {"id": "PSID"},
+        "timestamp": 1767225600000,
+        "message": {"mid": "m", "text": "Hi", "is_echo": True, "app_id": 77, "metadata": ours},
+    }
+    (status,) = parse_messenger(call(echo), own).items
+    assert isinstance(status, DeliveryStatus)
+    assert (status.outbound_id, status.provider_message_id, status.state) == (ours, "m", DeliveryStatus.SENT)
+    assert status.contact.address == "PSID"
+
+
 @pytest.mark.parametrize(
     ("content", "own"),
     [

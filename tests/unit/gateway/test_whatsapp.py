@@ -284,6 +284,50 @@ def test_times_that_are_none_are_left_out(stamp: Any) -> None:
     assert not read(message(type="text", text={"body": "x"}) | {"timestamp": stamp}).HasField("sent_at")
 
 
+def test_an_edited_message_is_said_anew() -> None:
+    content = message(
+        type="edit",
+        edit={"original_message_id": "wamid.OLD", "message": {"type": "text", "text": {"body": "I meant 2"}}},
+    )
+    item = read(content)
+    assert (item.kind, item.text, item.reply_to) == (Kind.TEXT, "I meant 2", "wamid.OLD")
+    again = read(message(type="edit", edit={"message": {"type": "edit", "edit": {"message": {}}}}))
+    assert again.kind == Kind.UNSUPPORTED
+
+
+def test_a_permission_is_no_question() -> None:
+    reply = {"type": "call_permission_reply", "call_permission_reply": {"response": "accept"}}
+    assert read(message(type="interactive", interactive=reply)).kind == Kind.SYSTEM
+
+
+def test_a_parent_id_names_a_person_where_nothing_else_does() -> None:
+    content = message(type="text", text={"body": "Hi"}, from_parent_user_id="US.ENT.118")
+    del content["from"]
+    item = one(parse_whatsapp(call({"messages": [content]})))
+    assert item.contact.user_id == "US.ENT.118"
+
+
+@pytest.mark.parametrize("kind", ["revoke", "system"])
+def test_an_echo_in_which_nothing_was_said_takes_nobody_over(kind: str) -> None:
+    echo = {**message(type=kind, **{kind: {"original_message_id": "wamid.OLD"}}), "to": "385911234567"}
+    parsed = parse_whatsapp(call({"message_echoes": [echo]}, "smb_message_echoes"))
+    assert parsed.items == () and "nothing was said" in parsed.skipped[0].reason
+
+
+def test_an_edited_echo_is_what_the_person_says_now() -> None:
+    edited = {"original_message_id": "wamid.OLD", "message": {"type": "text", "text": {"body": "At 9"}}}
+    echo = {**message(type="edit", edit=edited), "to": "385911234567"}
+    item = one(parse_whatsapp(call({"message_echoes": [echo]}, "smb_message_echoes")))
+    assert (item.kind, item.text, item.reply_to) == (Kind.ECHO, "At 9", "wamid.OLD")
+
+
+@pytest.mark.parametrize("field", ["history", "smb_app_state_sync", "account_update", "calls"])
+def test_fields_that_are_none_of_ours_are_skipped(field: str) -> None:
+    threads = [{"id": "385911234567", "messages": [message(type="text", text={"body": "old"})]}]
+    parsed = parse_whatsapp(call({"history": [{"threads": threads}], "calls": [{}]}, field))
+    assert parsed.items == () and field in parsed.skipped[0].reason
+
+
 _KEYS = [
     *("object", "entry", "changes", "field", "value", "metadata", "phone_number_id", "messages"),
     *("statuses", "contacts", "errors", "from", "id", "type", "text", "body"),
