@@ -82,7 +82,7 @@ class LocalPlan:
     "--demo/--no-demo", default=True, show_default=True, help="make the tenant metrica with documents"
 )
 def command(demo: bool) -> None:
-    """Start gateway, confidence, escalation, worker and console, wait until they are ready, and stay until Ctrl-C."""
+    """Start every process, wait until they are ready, and stay until Ctrl-C."""
     try:
         plan = LocalPlan.read(dict(os.environ))
     except SettingsError as error:

@@ -106,6 +106,8 @@ def build_app(
         storage_secret=None,
         gzip_middleware_factory=None,
     )
+    # A bar without a name at each request of the browser's own.
+    core.app.config.quasar_config["loadingBar"] = {"skipHijack": True}
     # NiceGUI would answer sockets of any origin; the doorkeeper has looked at it before.
     core.sio.eio.cors_allowed_origins = []
     return Doorkeeper(_Gate(outer, sign_ins, sign_in_pages, cookie), url=url), outer

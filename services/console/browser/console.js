@@ -88,6 +88,7 @@
   };
   const begin = () => {
     prune(false);
+    new MutationObserver(veil).observe(document.body, { childList: true, subtree: false });
     look(document);
     new MutationObserver((changes) => {
       for (const change of changes) {
@@ -105,9 +106,6 @@
     }).observe(document.body, { childList: true, subtree: true, attributes: true, attributeFilter: ["datetime"] });
     setInterval(() => document.querySelectorAll("time[data-moment=relative]").forEach(write), 15000);
   };
-  if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", begin);
-  else begin();
-
   // The menu on narrow screens, language and colours, leaving.
   document.addEventListener("click", (event) => {
     const toggle = event.target.closest?.("[data-toggle]");
@@ -133,6 +131,19 @@
     }
   });
 
+  // While a dialog is open the page behind it is out of reach; afterwards the focus is where it was.
+  let focused = null;
+  document.addEventListener("focusin", (event) => {
+    if (event.target.closest?.("#app")) focused = event.target;
+  });
+  const veil = () => {
+    const page = document.getElementById("app");
+    const open = Boolean(document.querySelector(".q-dialog[aria-modal=true]"));
+    if (!page || page.inert === open) return;
+    page.inert = open;
+    if (!open && document.activeElement === document.body && focused?.isConnected) focused.focus();
+  };
+
   // The session lives while the person does something.
   let told = Date.now();
   const active = () => {
@@ -146,9 +157,19 @@
 
   window.metachat = {
     forget: (key) => store(key, ""),
+    copy: (text) =>
+      navigator.clipboard
+        ? navigator.clipboard.writeText(text).then(
+            () => true,
+            () => false,
+          )
+        : Promise.resolve(false),
     signedOut: () => {
       const to = location.pathname + location.search;
       location.assign(`/sign-in?over&to=${encodeURIComponent(to)}`);
     },
   };
+
+  if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", begin);
+  else begin();
 })();
