@@ -1,0 +1,1 @@
+"""Tenant → Settings: everything a tenant may switch, tried before it is saved."""
