@@ -76,6 +76,7 @@ from services.escalation.waiting_timeouts import WaitingTimeouts
 from services.escalation.webhooks.desk import WebhookDesk
 from services.escalation.webhooks.posting import Poster
 from services.escalation.webhooks.sender import WebhookSender
+from services.escalation.written_summaries import WrittenSummaries
 
 _CONFIDENCE: Final = "metachat.confidence.v1.ConfidenceService"
 _DATABASE_LOOK: Final = 0.5
@@ -209,6 +210,7 @@ async def open_service(settings: Settings, *, clock: Clock | None = None) -> Asy
                         clock,
                         Reviews(database, directory, clock),
                         handoff_watch,
+                        WrittenSummaries(database, directory, clock),
                     ),
                     handoff_pb2_grpc.add_HandoffServiceServicer_to_server,
                 ),

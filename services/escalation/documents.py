@@ -53,9 +53,12 @@ class Documents:
         self._clock = clock
 
     async def put(
-        self, tenant_id: str, document_id: str, *, title: str, text: str, source: str
+        self, tenant_id: str, document_id: str, *, title: str, text: str, source: str, replace: bool = True
     ) -> PutDocument:
-        """Add a document, or replace the one with the id. Raises ServiceError(INVALID) without text."""
+        """Add a document, or replace the one with the id.
+
+        Raises ServiceError: INVALID without text, CONFLICT where there is one and it is not to be replaced.
+        """
         tenant = await self._directory.get(tenant_id)
         title, source = _one_line(title), _one_line(source)
         text = text.replace("\0", " ")
@@ -66,11 +69,23 @@ class Documents:
         if not cut.passages:
             raise invalid_field("text", "is blank")
         now = self._clock.now()
-        await self._database.write(
+        written = await self._database.write(
             lambda c: store.put_document(
-                c, tenant.id, document_id, title=title, source=source, body=text, cut=cut, now=now
+                c,
+                tenant.id,
+                document_id,
+                title=title,
+                source=source,
+                body=text,
+                cut=cut,
+                now=now,
+                replace=replace,
             )
         )
+        if not written:
+            raise ServiceError(
+                Kind.CONFLICT, f"there is a document {document_id!r} already", reason="DOCUMENT_EXISTS"
+            )
         return PutDocument(document_id, title, text, source, len(cut.passages), now)
 
     async def list(self, tenant_id: str, *, after: str, limit: int) -> Sequence[Any]:

@@ -15,6 +15,7 @@ import uvicorn
 from metachat.chat.v1.chat_pb2_grpc import add_ChatServiceServicer_to_server
 from metachat.escalation.v1.conversation_pb2_grpc import ConversationServiceStub
 from metachat.escalation.v1.escalation_pb2_grpc import EscalationServiceStub
+from metachat.escalation.v1.handoff_pb2_grpc import HandoffServiceStub
 from metachat.escalation.v1.knowledge_pb2_grpc import KnowledgeServiceStub
 from metachat.escalation.v1.tenant_pb2 import Channel
 from metachat.escalation.v1.tenant_pb2_grpc import TenantServiceStub
@@ -42,6 +43,7 @@ from services.gateway.preview import Preview
 from services.gateway.rate_limits import RateLimits
 from services.gateway.rest import RestDoor
 from services.gateway.settings import Settings
+from services.gateway.summaries import Summaries
 from services.gateway.targets import LocalTarget, RemoteTarget, Target
 from services.gateway.tenant_limits import ChatLimits, TenantLimits
 from services.gateway.transcoding.binding import bindings_of, build_routes
@@ -132,6 +134,13 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
             clock,
             seconds=settings.turn_seconds,
         )
+        summaries = Summaries(
+            HandoffServiceStub(internal),
+            EscalationServiceStub(internal),
+            responders,
+            clock,
+            seconds=settings.turn_seconds,
+        )
         channel_tests = ChannelTests(
             tenants,
             {Channel.WHATSAPP: settings.whatsapp_api, Channel.MESSENGER: settings.messenger_api},
@@ -140,7 +149,7 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
         bindings = [binding for service in SERVICES for binding in bindings_of(service, mapping)]
         targets: dict[str, Target] = {
             CHAT.full_name: LocalTarget(
-                http_calls(webchat, preview, channel_tests), seconds=settings.turn_seconds
+                http_calls(webchat, preview, channel_tests, summaries), seconds=settings.turn_seconds
             ),
             CONFIDENCE.full_name: RemoteTarget(confidence, passes_bearer=False),
         }
@@ -184,7 +193,10 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
             port=settings.grpc_port,
             port_variable="GATEWAY_GRPC_PORT",
             servicers=[
-                Registration(ChatServicer(webchat, preview, channel_tests), add_ChatServiceServicer_to_server)
+                Registration(
+                    ChatServicer(webchat, preview, channel_tests, summaries),
+                    add_ChatServiceServicer_to_server,
+                )
             ],
             access=policy,
             drain_seconds=settings.drain_seconds,

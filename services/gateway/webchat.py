@@ -15,11 +15,13 @@ from metachat.chat.v1.chat_pb2 import (
     ConnectionTest,
     PreviewRequest,
     PreviewResponse,
+    SummarizeHandoffRequest,
     TestChannelRequest,
     TestResponderRequest,
 )
 from metachat.chat.v1.chat_pb2_grpc import ChatServiceServicer
 from metachat.escalation.v1.conversation_pb2 import BeginTurnRequest, BeginTurnResponse, Contact, TurnOutcome
+from metachat.escalation.v1.handoff_pb2 import HandoffSummary
 from metachat.escalation.v1.policy_pb2 import Decision
 from metachat.escalation.v1.tenant_pb2 import Channel
 
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
     from services.assistant.responders.port import Responders
     from services.gateway.connection_tests import ChannelTests
     from services.gateway.preview import Preview
+    from services.gateway.summaries import Summaries
     from services.gateway.targets import DoorCall
     from services.gateway.tenant_limits import ChatLimits
 
@@ -174,8 +177,11 @@ def _brief(decision: Decision) -> ConfidenceEscalation:
 class ChatServicer(ChatServiceServicer):
     """ChatService over gRPC; the server has validated the request and let the caller in."""
 
-    def __init__(self, webchat: Webchat, preview: Preview, channels: ChannelTests) -> None:
+    def __init__(
+        self, webchat: Webchat, preview: Preview, channels: ChannelTests, summaries: Summaries
+    ) -> None:
         """Takes the functions that HTTP uses too."""
+        self._summaries = summaries
         self._webchat = webchat
         self._preview = preview
         self._channels = channels
@@ -202,6 +208,10 @@ class ChatServicer(ChatServiceServicer):
         """See the contract."""
         return await self._channels.test(request)
 
+    async def SummarizeHandoff(self, request: SummarizeHandoffRequest, context: Any) -> HandoffSummary:
+        """See the contract."""
+        return await self._summaries.summarize(request, seconds=context.time_remaining())
+
 
 def address_of(peer: str) -> str:
     """The address in what gRPC calls a peer ("ipv4:127.0.0.1:1234", "ipv6:[::1]:1234")."""
@@ -209,7 +219,9 @@ def address_of(peer: str) -> str:
     return rest.rpartition(":")[0].strip("[]") if family in ("ipv4", "ipv6") else peer
 
 
-def http_calls(webchat: Webchat, previews: Preview, channels: ChannelTests) -> dict[str, Any]:
+def http_calls(
+    webchat: Webchat, previews: Preview, channels: ChannelTests, summaries: Summaries
+) -> dict[str, Any]:
     """The RPCs of ChatService as the REST door calls them."""
 
     async def chat(request: ChatRequest, call: DoorCall) -> ChatResponse:
@@ -226,4 +238,13 @@ def http_calls(webchat: Webchat, previews: Preview, channels: ChannelTests) -> d
     async def test_channel(request: TestChannelRequest, _call: DoorCall) -> ConnectionTest:
         return await channels.test(request)
 
-    return {"Chat": chat, "Preview": preview, "TestResponder": test_responder, "TestChannel": test_channel}
+    async def summarize(request: SummarizeHandoffRequest, call: DoorCall) -> HandoffSummary:
+        return await summaries.summarize(request, seconds=call.seconds)
+
+    return {
+        "Chat": chat,
+        "Preview": preview,
+        "TestResponder": test_responder,
+        "TestChannel": test_channel,
+        "SummarizeHandoff": summarize,
+    }

@@ -46,6 +46,7 @@ from services.escalation.tenants import TenantDirectory
 from services.escalation.turns.scoring import Instructions
 from services.escalation.users import Users
 from services.escalation.waiting_list import WaitingList
+from services.escalation.written_summaries import WrittenSummaries
 
 INTERNAL = "internal-token-of-this-test"
 OPERATOR = "operator-token-of-this-test"
@@ -164,6 +165,7 @@ async def running(database_url: str) -> AsyncIterator[World]:
                     clock,
                     Reviews(database, directory, clock),
                     HandoffWatch(database, directory),
+                    WrittenSummaries(database, directory, clock),
                 ),
                 handoff_pb2_grpc.add_HandoffServiceServicer_to_server,
             ),

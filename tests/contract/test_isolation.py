@@ -51,7 +51,7 @@ REFUSED = {
     grpc.StatusCode.UNIMPLEMENTED,
 }
 # That a name is taken in the whole installation is said, and by whom it is not.
-TAKEN = {"TenantService.PutChannel", "UserService.CreateUser"}
+TAKEN = {"TenantService.PutChannel", "UserService.CreateUser", "KnowledgeService.AddDocument"}
 # Answered with what is the caller's own, or computed from the request alone: read for traces of the other.
 READ = {grpc.StatusCode.OK, grpc.StatusCode.DEADLINE_EXCEEDED}
 

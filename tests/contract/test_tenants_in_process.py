@@ -23,6 +23,7 @@ from services.escalation.servicers.knowledge import KnowledgeServicer
 from services.escalation.servicers.tenants import TenantServicer
 from services.escalation.tenant_removal import TenantRemoval
 from services.escalation.waiting_list import WaitingList
+from services.escalation.written_summaries import WrittenSummaries
 from tests.contract import administration_server as admin
 from tests.contract.administration_server import World
 from tests.contract.test_handoffs import seed
@@ -54,6 +55,7 @@ async def call(world: World) -> Any:
             clock,
             Reviews(world.database, world.directory, clock),
             HandoffWatch(world.database, world.directory),
+            WrittenSummaries(world.database, world.directory, clock),
         ),
     }
     loop = asyncio.get_running_loop()

@@ -5,15 +5,16 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from metachat.confidence.v1.confidence_pb2 import Passage
 from metachat.escalation.v1.conversation_pb2 import Draft, DraftTask
+from metachat.escalation.v1.settings_pb2 import LlmSettings
 
 from services.assistant.responders import prompt
-from services.assistant.responders.addresses import AddressRefused, check_outside
 from services.assistant.responders.backoff import MAX_ATTEMPTS, attempt_limit, pause
+from services.assistant.responders.circuit import Circuit, Circuits
 from services.assistant.responders.completion import Completion
 from services.assistant.responders.limits import MAX_SAMPLES, MODEL_BYTES, clip, failed
 from services.assistant.responders.openai_call import Failure, Server, ask
@@ -30,6 +31,10 @@ _log = get_logger(__name__)
 NAME: Final = "openai"
 _DEFAULT_SECONDS: Final = 30.0
 _SEARCH_SECONDS: Final = 3.0
+# A limit for replies to customers may be too short for a summary.
+_WRITE_TOKENS: Final = 700
+# What the provider is to blame for; an empty answer or a tool call is how a model takes a prompt.
+_PROVIDERS_FAULT: Final = frozenset({"timeout", "provider_error", "rate_limited", "bad_response"})
 # Samples drawn nearly without temperature say nothing.
 _SAMPLE_TEMPERATURE: Final = 0.7
 # What a customer waits for samples at most, beyond as long again as the reply took.
@@ -48,9 +53,9 @@ class OpenAIResponder:
     ) -> None:
         """`allow_private_addresses`: may `llm.baseUrl` lead inside? `chance`: 0..1, spreads retries."""
         self._retrieval = retrieval
-        self._allow_private = allow_private_addresses
         self._chance = chance
-        self._clients = Clients()
+        self._clients = Clients(allow_private=allow_private_addresses)
+        self._circuits = Circuits()
         self._server = Server()
 
     async def warm_up(self) -> None:
@@ -67,19 +72,63 @@ class OpenAIResponder:
         deadline = time.monotonic() + limit
         if not task.llm.model:
             return self._failed(task, "not_configured", "llm.model is not set")
+        circuit = self._circuits.of(tenant_id, task.llm.base_url or DEFAULT_BASE_URL)
+        if wait := circuit.admit(self._circuits.now()):
+            detail = f"the model failed {circuit.faults} times in a row; it is asked again in {wait:.0f} s"
+            return self._failed(task, "circuit_open", detail)
+        try:
+            async with asyncio.timeout(limit):
+                passages = await self._search(task, question, tenant_id, limit)
+                async with self._clients.lend(task.llm.base_url, task.llm.api_key) as client:
+                    draft = await self._answer(client, circuit, task, question, passages, deadline)
+        except Failure as failure:
+            self._settle(circuit, failure)
+            return self._failed(task, failure.code, failure.detail)
+        except TimeoutError:
+            circuit.failed(self._circuits.now(), chance=self._chance())
+            return self._failed(task, "timeout", f"no reply within {limit:g} s")
+        except BaseException:
+            circuit.left()
+            raise
+        circuit.succeeded()
+        return draft
+
+    def _settle(self, circuit: Circuit, failure: Failure) -> None:
+        """What a failed draft says of the provider: nonsense and refusals are answers too."""
+        if failure.code in _PROVIDERS_FAULT and failure.passing:
+            circuit.failed(self._circuits.now(), chance=self._chance(), retry_after=failure.retry_after)
+        else:
+            circuit.succeeded()
+
+    async def write(
+        self, llm: LlmSettings, messages: Sequence[Mapping[str, str]], *, seconds: float
+    ) -> Draft:
+        """See LanguageModel."""
+        task = DraftTask(llm=llm)
+        limit = min(seconds, llm.timeout_seconds or _DEFAULT_SECONDS)
+        deadline = time.monotonic() + limit
+        if not llm.model:
+            return self._failed(task, "not_configured", "llm.model is not set")
+        request: dict[str, Any] = {"model": llm.model, "messages": [dict(message) for message in messages]}
+        if llm.HasField("max_tokens"):
+            request["max_tokens"] = max(llm.max_tokens, _WRITE_TOKENS)
         try:
             async with asyncio.timeout(limit):
                 if not self._allow_private:
-                    await check_outside(task.llm.base_url or DEFAULT_BASE_URL)
-                passages = await self._search(task, question, tenant_id, limit)
-                async with self._clients.lend(task.llm.base_url, task.llm.api_key) as client:
-                    return await self._answer(client, task, question, passages, deadline)
+                    await check_outside(llm.base_url or DEFAULT_BASE_URL)
+                async with self._clients.lend(llm.base_url, llm.api_key) as client:
+                    completion = await self._persist(client, task, request, deadline)
         except Failure as failure:
             return self._failed(task, failure.code, failure.detail)
         except AddressRefused as refused:
             return self._failed(task, "address_refused", str(refused))
         except TimeoutError:
-            return self._failed(task, "timeout", f"no reply within {limit:g} s")
+            return self._failed(task, "timeout", f"nothing within {limit:g} s")
+        return Draft(
+            reply=completion.replies[0],
+            responder=NAME,
+            model=clip(completion.model or llm.model, MODEL_BYTES),
+        )
 
     async def _search(
         self, task: DraftTask, question: str, tenant_id: str, limit: float
@@ -100,6 +149,7 @@ class OpenAIResponder:
     async def _answer(
         self,
         client: AsyncOpenAI,
+        circuit: Circuit,
         task: DraftTask,
         question: str,
         passages: Sequence[Passage],
@@ -110,7 +160,7 @@ class OpenAIResponder:
         drawing = asyncio.create_task(self._draw(client, task, question, passages, deadline, samples))
         try:
             completion = await self._persist(
-                client, task, self._request(task, question, passages, assess=True), deadline
+                client, circuit, task, self._request(task, question, passages, assess=True), deadline
             )
             now = time.monotonic()
             patience = min(now - started + _SAMPLE_PATIENCE, deadline - now - 0.05)
@@ -145,7 +195,12 @@ class OpenAIResponder:
         return request
 
     async def _persist(
-        self, client: AsyncOpenAI, task: DraftTask, request: dict[str, Any], deadline: float
+        self,
+        client: AsyncOpenAI,
+        circuit: Circuit,
+        task: DraftTask,
+        request: dict[str, Any],
+        deadline: float,
     ) -> Completion:
         """Ask until there is an answer, a failure that stays, or no time or try left. Raises Failure."""
         attempt = 0
@@ -167,7 +222,7 @@ class OpenAIResponder:
                     retry_after=failure.retry_after,
                     left=deadline - time.monotonic(),
                 )
-                if not failure.passing or wait is None:
+                if not failure.passing or wait is None or not circuit.may_retry():
                     raise
                 _log.info("asking the model again", failure=failure.code, tries=attempt, wait=round(wait, 2))
             await asyncio.sleep(wait)

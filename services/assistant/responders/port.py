@@ -9,10 +9,11 @@ Guarantees of every responder, tested for each:
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Protocol
+from collections.abc import Mapping, Sequence
+from typing import Protocol, runtime_checkable
 
 from metachat.escalation.v1.conversation_pb2 import Draft, DraftTask
+from metachat.escalation.v1.settings_pb2 import LlmSettings
 
 
 class Responder(Protocol):
@@ -28,6 +29,19 @@ class Responder(Protocol):
 
     async def close(self) -> None:
         """Give connections back."""
+        ...
+
+
+@runtime_checkable
+class LanguageModel(Protocol):
+    """A responder with a model behind it, which can be told other things than to answer a customer."""
+
+    async def write(
+        self, llm: LlmSettings, messages: Sequence[Mapping[str, str]], *, seconds: float
+    ) -> Draft:
+        """What the model makes of the messages (role and content), as the reply of a Draft; raises nothing
+        for what the far side does.
+        """
         ...
 
 
@@ -48,6 +62,11 @@ class Responders:
     def pick(self, provider: str) -> Responder | None:
         """The responder of that name; None where there is none."""
         return self._by_name.get(self.name_for(provider))
+
+    def model(self, provider: str) -> LanguageModel | None:
+        """The responder of that name where it has a model; else None."""
+        responder = self.pick(provider)
+        return responder if isinstance(responder, LanguageModel) else None
 
     async def warm_up(self, provider: str) -> None:
         """Load what the provider's first draft would wait for; an unknown name is passed over."""

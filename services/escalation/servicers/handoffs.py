@@ -26,6 +26,7 @@ from services.escalation.servicers.translation import (
 )
 from services.escalation.store.pages import page_size, page_token, position_of
 from services.escalation.waiting_list import Act, Rank, WaitingList
+from services.escalation.written_summaries import WrittenSummaries
 
 _PAGE: Final = 50
 
@@ -34,9 +35,15 @@ class HandoffServicer(ReviewRpcs, handoff_pb2_grpc.HandoffServiceServicer):
     """See the contract."""
 
     def __init__(
-        self, waiting_list: WaitingList, clock: Clock, reviews: Reviews, watch: HandoffWatch
+        self,
+        waiting_list: WaitingList,
+        clock: Clock,
+        reviews: Reviews,
+        watch: HandoffWatch,
+        summaries: WrittenSummaries,
     ) -> None:
         """The clock is for waiting times."""
+        self._summaries = summaries
         self._reviews = reviews
         self._watch = watch
         self._waiting_list = waiting_list
@@ -70,18 +77,27 @@ class HandoffServicer(ReviewRpcs, handoff_pb2_grpc.HandoffServiceServicer):
         self, request: handoff_pb2.GetHandoffRequest, _context: Any
     ) -> handoff_pb2.HandoffDetails:
         """See the contract."""
-        handling = await self._waiting_list.get(tenant_of(request.tenant_id), request.handoff_id)
-        summary = handling.summary
+        tenant_id = tenant_of(request.tenant_id)
+        handling = await self._waiting_list.get(tenant_id, request.handoff_id)
+        written = await self._summaries.current(tenant_id, request.handoff_id, handling.transcript)
+        quoted = handling.summary
         return handoff_pb2.HandoffDetails(
             handoff=self._message(handling.handoff),
             withheld_draft=handling.withheld_draft,
             signals=signal_messages(handling.signals),
             transcript=[message_message(row) for row in handling.transcript],
             conversation=conversation_message(handling.conversation),
-            summary=handoff_pb2.HandoffSummary(
-                asked=summary.asked, unanswered=summary.unanswered, tried=summary.tried, source=SOURCE
+            summary=written
+            or handoff_pb2.HandoffSummary(
+                asked=quoted.asked, unanswered=quoted.unanswered, tried=quoted.tried, source=SOURCE
             ),
         )
+
+    async def StoreHandoffSummary(
+        self, request: handoff_pb2.StoreHandoffSummaryRequest, _context: Any
+    ) -> handoff_pb2.HandoffSummary:
+        """See the contract."""
+        return await self._summaries.store(request)
 
     async def ClaimHandoff(
         self, request: handoff_pb2.ClaimHandoffRequest, _context: Any

@@ -25,12 +25,27 @@ class KnowledgeServicer(knowledge_pb2_grpc.KnowledgeServiceServicer):
         self, request: knowledge_pb2.PutDocumentRequest, _context: Any
     ) -> knowledge_pb2.Document:
         """See the contract."""
+        return await self._put(request, replace=True)
+
+    async def AddDocument(
+        self, request: knowledge_pb2.AddDocumentRequest, _context: Any
+    ) -> knowledge_pb2.Document:
+        """See the contract."""
+        return await self._put(request, replace=False)
+
+    async def _put(
+        self,
+        request: knowledge_pb2.PutDocumentRequest | knowledge_pb2.AddDocumentRequest,
+        *,
+        replace: bool,
+    ) -> knowledge_pb2.Document:
         put = await self._documents.put(
             tenant_of(request.tenant_id),
             request.document_id,
             title=request.title,
             text=request.text,
             source=request.source,
+            replace=replace,
         )
         return knowledge_pb2.Document(
             id=put.id,

@@ -41,6 +41,19 @@ class UserServicer(user_pb2_grpc.UserServiceServicer):
         found = await self._users.list(tenant_of(request.tenant_id))
         return user_pb2.ListUsersResponse(users=[user_message(user) for user in found])
 
+    async def ListColleagues(
+        self, request: user_pb2.ListColleaguesRequest, _context: Any
+    ) -> user_pb2.ListColleaguesResponse:
+        """See the contract."""
+        found = await self._users.list(tenant_of(request.tenant_id))
+        return user_pb2.ListColleaguesResponse(
+            colleagues=[
+                user_pb2.Colleague(id=user.id, display_name=user.display_name, available=user.available)
+                for user in found
+                if not user.disabled
+            ]
+        )
+
     async def SignIn(self, request: user_pb2.SignInRequest, _context: Any) -> user_pb2.User:
         """See the contract."""
         return user_message(await self._users.sign_in(request.email, Secret(request.password)))

@@ -63,19 +63,26 @@ def put_document(
     body: str,
     cut: CutDocument,
     now: datetime,
-) -> None:
-    """Add a document with its passages, in place of an earlier one with the id."""
+    replace: bool = True,
+) -> bool:
+    """Add a document with its passages, in place of an earlier one with the id; False, and nothing is
+    changed, where there is one and it is not to be replaced.
+    """
     values = {"title": title, "source": source, "text": body, "updated_at": now}
-    connection.execute(
-        insert_into(connection, documents)
-        .values(tenant_id=tenant_id, id=document_id, **values)
-        .on_conflict_do_update(index_elements=["tenant_id", "id"], set_=values)
+    row = insert_into(connection, documents).values(tenant_id=tenant_id, id=document_id, **values)
+    key = ["tenant_id", "id"]
+    put = (
+        row.on_conflict_do_update(index_elements=key, set_=values)
+        if replace
+        else row.on_conflict_do_nothing(index_elements=key)
     )
+    if connection.execute(put.returning(documents.c.id)).scalar_one_or_none() is None:
+        return False
     connection.execute(
         delete(passages).where(passages.c.tenant_id == tenant_id, passages.c.document_id == document_id)
     )
     if not cut.passages:
-        return
+        return True
     made = connection.execute(
         insert(passages).returning(passages.c.id, sort_by_parameter_order=True),
         [
@@ -93,6 +100,7 @@ def put_document(
         else:
             rows.append({"id": row_id, "words": _tsvector(heading, words)})
     connection.execute(_SQLITE_INDEX if connection.dialect.name == "sqlite" else _POSTGRESQL_INDEX, rows)
+    return True
 
 
 def _tsvector(title: Sequence[str], body: Sequence[str]) -> str:

@@ -53,3 +53,17 @@ def record(
         )
         .on_conflict_do_nothing()
     )
+
+
+def replace(
+    connection: Connection, answer: Message, *, tenant_id: str, rpc: str, request_id: str, now: datetime
+) -> None:
+    """Keep the answer in place of an earlier one; see `record`."""
+    connection.execute(
+        delete(request_log).where(
+            request_log.c.tenant_id == tenant_id,
+            request_log.c.rpc == rpc,
+            request_log.c.request_id == request_id,
+        )
+    )
+    record(connection, answer, tenant_id=tenant_id, rpc=rpc, request_id=request_id, now=now)

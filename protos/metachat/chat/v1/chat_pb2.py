@@ -28,12 +28,13 @@ from google.protobuf import field_mask_pb2 as google_dot_protobuf_dot_field__mas
 from metachat.access.v1 import access_pb2 as metachat_dot_access_dot_v1_dot_access__pb2
 from metachat.confidence.v1 import confidence_pb2 as metachat_dot_confidence_dot_v1_dot_confidence__pb2
 from metachat.escalation.v1 import conversation_pb2 as metachat_dot_escalation_dot_v1_dot_conversation__pb2
+from metachat.escalation.v1 import handoff_pb2 as metachat_dot_escalation_dot_v1_dot_handoff__pb2
 from metachat.escalation.v1 import policy_pb2 as metachat_dot_escalation_dot_v1_dot_policy__pb2
 from metachat.escalation.v1 import settings_pb2 as metachat_dot_escalation_dot_v1_dot_settings__pb2
 from metachat.escalation.v1 import tenant_pb2 as metachat_dot_escalation_dot_v1_dot_tenant__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bmetachat/chat/v1/chat.proto\x12\x10metachat.chat.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a google/protobuf/field_mask.proto\x1a\x1fmetachat/access/v1/access.proto\x1a\'metachat/confidence/v1/confidence.proto\x1a)metachat/escalation/v1/conversation.proto\x1a#metachat/escalation/v1/policy.proto\x1a%metachat/escalation/v1/settings.proto\x1a#metachat/escalation/v1/tenant.proto\"\x99\x02\n\x0b\x43hatRequest\x12\x1a\n\ttenant_id\x18\x01 \x01(\tB\x07\xbaH\x04r\x02(@\x12l\n\x07message\x18\x02 \x01(\tB[\xbaHXr\x06\x10\x01(\x80\x80\x01\xba\x01M\n\x12\x63hat.message.blank\x12\x11must not be blank\x1a$this == \'\' || this.matches(\'[^\\\\s]\')\x12!\n\x0f\x63onversation_id\x18\x03 \x01(\tB\x08\xbaH\x05r\x03(\x80\x01\x12\x1c\n\nmessage_id\x18\x04 \x01(\tB\x08\xbaH\x05r\x03(\x80\x01\x12\x19\n\x07user_id\x18\x05 \x01(\tB\x08\xbaH\x05r\x03(\x80\x02\x12$\n\x12\x63onversation_token\x18\x06 \x01(\tB\x08\xbaH\x05r\x03(\x80\x02\"\xb6\x01\n\x0c\x43hatResponse\x12\x0f\n\x07message\x18\x01 \x01(\t\x12\x17\n\x0f\x63onversation_id\x18\x02 \x01(\t\x12\x12\n\nmessage_id\x18\x03 \x01(\t\x12\x30\n\x08metadata\x18\x04 \x01(\x0b\x32\x1e.metachat.chat.v1.ChatMetadata\x12\x1f\n\x12\x63onversation_token\x18\x05 \x01(\tH\x00\x88\x01\x01\x42\x15\n\x13_conversation_token\"i\n\x0c\x43hatMetadata\x12\x45\n\x15\x63onfidence_escalation\x18\x01 \x01(\x0b\x32&.metachat.chat.v1.ConfidenceEscalation\x12\x12\n\nhandled_by\x18\x02 \x01(\t\"\xfb\x01\n\x14\x43onfidenceEscalation\x12\x0f\n\x07\x65nabled\x18\x01 \x01(\x08\x12\x11\n\tescalated\x18\x02 \x01(\x08\x12\x37\n\x06\x61\x63tion\x18\x03 \x01(\x0e\x32\'.metachat.escalation.v1.Decision.Action\x12\x1d\n\x10\x63onfidence_score\x18\x04 \x01(\x01H\x00\x88\x01\x01\x12\x1d\n\x10\x63onfidence_level\x18\x05 \x01(\tH\x01\x88\x01\x01\x12\x13\n\x06reason\x18\x06 \x01(\tH\x02\x88\x01\x01\x42\x13\n\x11_confidence_scoreB\x13\n\x11_confidence_levelB\t\n\x07_reason\"\xcf\x01\n\x0ePreviewRequest\x12\x1a\n\ttenant_id\x18\x01 \x01(\tB\x07\xbaH\x04r\x02(@\x12\x1c\n\x07message\x18\x02 \x01(\tB\x0b\xbaH\x08r\x06\x10\x01(\x80\x80\x01\x12\x18\n\x05reply\x18\x03 \x01(\tB\t\xbaH\x06r\x04(\x80\x80\x08\x12\x38\n\x08settings\x18\x04 \x01(\x0b\x32&.metachat.escalation.v1.TenantSettings\x12/\n\x0bupdate_mask\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\"\xeb\x01\n\x0fPreviewResponse\x12\x34\n\x07outcome\x18\x01 \x01(\x0b\x32#.metachat.escalation.v1.TurnOutcome\x12\r\n\x05\x64raft\x18\x02 \x01(\t\x12\x15\n\rvisible_draft\x18\x03 \x01(\t\x12\x0f\n\x07\x66\x61ilure\x18\x04 \x01(\t\x12\x16\n\x0e\x66\x61ilure_detail\x18\x05 \x01(\t\x12\x11\n\tresponder\x18\x06 \x01(\t\x12\r\n\x05model\x18\x07 \x01(\t\x12\x31\n\x08passages\x18\x08 \x03(\x0b\x32\x1f.metachat.confidence.v1.Passage\"p\n\x12TestChannelRequest\x12\x1a\n\ttenant_id\x18\x01 \x01(\tB\x07\xbaH\x04r\x02(@\x12>\n\x04kind\x18\x02 \x01(\x0e\x32$.metachat.escalation.v1.Channel.KindB\n\xbaH\x07\x82\x01\x04\x18\x02\x18\x03\"\x9d\x01\n\x14TestResponderRequest\x12\x1a\n\ttenant_id\x18\x01 \x01(\tB\x07\xbaH\x04r\x02(@\x12\x38\n\x08settings\x18\x02 \x01(\x0b\x32&.metachat.escalation.v1.TenantSettings\x12/\n\x0bupdate_mask\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\"P\n\x0e\x43onnectionTest\x12\n\n\x02ok\x18\x01 \x01(\x08\x12\x0e\n\x06\x64\x65tail\x18\x02 \x01(\t\x12\x0c\n\x04\x63ode\x18\x03 \x01(\t\x12\x14\n\x0cmilliseconds\x18\x04 \x01(\x01\x32\xd6\x04\n\x0b\x43hatService\x12q\n\x04\x43hat\x12\x1d.metachat.chat.v1.ChatRequest\x1a\x1e.metachat.chat.v1.ChatResponse\"*\xba\xc3\x18\x12\n\x05\x01\x02\x04\x05\x06\x12\ttenant_id\x82\xd3\xe4\x93\x02\x0e\"\t/api/chat:\x01*\x12\x8f\x01\n\x07Preview\x12 .metachat.chat.v1.PreviewRequest\x1a!.metachat.chat.v1.PreviewResponse\"?\xba\xc3\x18\x10\n\x03\x04\x05\x06\x12\ttenant_id\x82\xd3\xe4\x93\x02%\" /api/tenants/{tenant_id}:preview:\x01*\x12\xa3\x01\n\x0bTestChannel\x12$.metachat.chat.v1.TestChannelRequest\x1a .metachat.chat.v1.ConnectionTest\"L\xba\xc3\x18\x10\n\x03\x04\x05\x06\x12\ttenant_id\x82\xd3\xe4\x93\x02\x32\"-/api/tenants/{tenant_id}/channels/{kind}:test:\x01*\x12\x9b\x01\n\rTestResponder\x12&.metachat.chat.v1.TestResponderRequest\x1a .metachat.chat.v1.ConnectionTest\"@\xba\xc3\x18\x10\n\x03\x04\x05\x06\x12\ttenant_id\x82\xd3\xe4\x93\x02&\"!/api/tenants/{tenant_id}/llm:test:\x01*b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bmetachat/chat/v1/chat.proto\x12\x10metachat.chat.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a google/protobuf/field_mask.proto\x1a\x1fmetachat/access/v1/access.proto\x1a\'metachat/confidence/v1/confidence.proto\x1a)metachat/escalation/v1/conversation.proto\x1a$metachat/escalation/v1/handoff.proto\x1a#metachat/escalation/v1/policy.proto\x1a%metachat/escalation/v1/settings.proto\x1a#metachat/escalation/v1/tenant.proto\"\x99\x02\n\x0b\x43hatRequest\x12\x1a\n\ttenant_id\x18\x01 \x01(\tB\x07\xbaH\x04r\x02(@\x12l\n\x07message\x18\x02 \x01(\tB[\xbaHXr\x06\x10\x01(\x80\x80\x01\xba\x01M\n\x12\x63hat.message.blank\x12\x11must not be blank\x1a$this == \'\' || this.matches(\'[^\\\\s]\')\x12!\n\x0f\x63onversation_id\x18\x03 \x01(\tB\x08\xbaH\x05r\x03(\x80\x01\x12\x1c\n\nmessage_id\x18\x04 \x01(\tB\x08\xbaH\x05r\x03(\x80\x01\x12\x19\n\x07user_id\x18\x05 \x01(\tB\x08\xbaH\x05r\x03(\x80\x02\x12$\n\x12\x63onversation_token\x18\x06 \x01(\tB\x08\xbaH\x05r\x03(\x80\x02\"\xb6\x01\n\x0c\x43hatResponse\x12\x0f\n\x07message\x18\x01 \x01(\t\x12\x17\n\x0f\x63onversation_id\x18\x02 \x01(\t\x12\x12\n\nmessage_id\x18\x03 \x01(\t\x12\x30\n\x08metadata\x18\x04 \x01(\x0b\x32\x1e.metachat.chat.v1.ChatMetadata\x12\x1f\n\x12\x63onversation_token\x18\x05 \x01(\tH\x00\x88\x01\x01\x42\x15\n\x13_conversation_token\"i\n\x0c\x43hatMetadata\x12\x45\n\x15\x63onfidence_escalation\x18\x01 \x01(\x0b\x32&.metachat.chat.v1.ConfidenceEscalation\x12\x12\n\nhandled_by\x18\x02 \x01(\t\"\xfb\x01\n\x14\x43onfidenceEscalation\x12\x0f\n\x07\x65nabled\x18\x01 \x01(\x08\x12\x11\n\tescalated\x18\x02 \x01(\x08\x12\x37\n\x06\x61\x63tion\x18\x03 \x01(\x0e\x32\'.metachat.escalation.v1.Decision.Action\x12\x1d\n\x10\x63onfidence_score\x18\x04 \x01(\x01H\x00\x88\x01\x01\x12\x1d\n\x10\x63onfidence_level\x18\x05 \x01(\tH\x01\x88\x01\x01\x12\x13\n\x06reason\x18\x06 \x01(\tH\x02\x88\x01\x01\x42\x13\n\x11_confidence_scoreB\x13\n\x11_confidence_levelB\t\n\x07_reason\"\xcf\x01\n\x0ePreviewRequest\x12\x1a\n\ttenant_id\x18\x01 \x01(\tB\x07\xbaH\x04r\x02(@\x12\x1c\n\x07message\x18\x02 \x01(\tB\x0b\xbaH\x08r\x06\x10\x01(\x80\x80\x01\x12\x18\n\x05reply\x18\x03 \x01(\tB\t\xbaH\x06r\x04(\x80\x80\x08\x12\x38\n\x08settings\x18\x04 \x01(\x0b\x32&.metachat.escalation.v1.TenantSettings\x12/\n\x0bupdate_mask\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\"\xeb\x01\n\x0fPreviewResponse\x12\x34\n\x07outcome\x18\x01 \x01(\x0b\x32#.metachat.escalation.v1.TurnOutcome\x12\r\n\x05\x64raft\x18\x02 \x01(\t\x12\x15\n\rvisible_draft\x18\x03 \x01(\t\x12\x0f\n\x07\x66\x61ilure\x18\x04 \x01(\t\x12\x16\n\x0e\x66\x61ilure_detail\x18\x05 \x01(\t\x12\x11\n\tresponder\x18\x06 \x01(\t\x12\r\n\x05model\x18\x07 \x01(\t\x12\x31\n\x08passages\x18\x08 \x03(\x0b\x32\x1f.metachat.confidence.v1.Passage\"p\n\x12TestChannelRequest\x12\x1a\n\ttenant_id\x18\x01 \x01(\tB\x07\xbaH\x04r\x02(@\x12>\n\x04kind\x18\x02 \x01(\x0e\x32$.metachat.escalation.v1.Channel.KindB\n\xbaH\x07\x82\x01\x04\x18\x02\x18\x03\"\x9d\x01\n\x14TestResponderRequest\x12\x1a\n\ttenant_id\x18\x01 \x01(\tB\x07\xbaH\x04r\x02(@\x12\x38\n\x08settings\x18\x02 \x01(\x0b\x32&.metachat.escalation.v1.TenantSettings\x12/\n\x0bupdate_mask\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\"P\n\x0e\x43onnectionTest\x12\n\n\x02ok\x18\x01 \x01(\x08\x12\x0e\n\x06\x64\x65tail\x18\x02 \x01(\t\x12\x0c\n\x04\x63ode\x18\x03 \x01(\t\x12\x14\n\x0cmilliseconds\x18\x04 \x01(\x01\"U\n\x17SummarizeHandoffRequest\x12\x1a\n\ttenant_id\x18\x01 \x01(\tB\x07\xbaH\x04r\x02(@\x12\x1e\n\nhandoff_id\x18\x02 \x01(\tB\n\xbaH\x07r\x05\x10\x01(\x80\x01\x32\x98\x06\n\x0b\x43hatService\x12q\n\x04\x43hat\x12\x1d.metachat.chat.v1.ChatRequest\x1a\x1e.metachat.chat.v1.ChatResponse\"*\xba\xc3\x18\x12\n\x05\x01\x02\x04\x05\x06\x12\ttenant_id\x82\xd3\xe4\x93\x02\x0e\"\t/api/chat:\x01*\x12\x8f\x01\n\x07Preview\x12 .metachat.chat.v1.PreviewRequest\x1a!.metachat.chat.v1.PreviewResponse\"?\xba\xc3\x18\x10\n\x03\x04\x05\x06\x12\ttenant_id\x82\xd3\xe4\x93\x02%\" /api/tenants/{tenant_id}:preview:\x01*\x12\xa3\x01\n\x0bTestChannel\x12$.metachat.chat.v1.TestChannelRequest\x1a .metachat.chat.v1.ConnectionTest\"L\xba\xc3\x18\x10\n\x03\x04\x05\x06\x12\ttenant_id\x82\xd3\xe4\x93\x02\x32\"-/api/tenants/{tenant_id}/channels/{kind}:test:\x01*\x12\x9b\x01\n\rTestResponder\x12&.metachat.chat.v1.TestResponderRequest\x1a .metachat.chat.v1.ConnectionTest\"@\xba\xc3\x18\x10\n\x03\x04\x05\x06\x12\ttenant_id\x82\xd3\xe4\x93\x02&\"!/api/tenants/{tenant_id}/llm:test:\x01*\x12\xbf\x01\n\x10SummarizeHandoff\x12).metachat.chat.v1.SummarizeHandoffRequest\x1a&.metachat.escalation.v1.HandoffSummary\"X\xba\xc3\x18\x11\n\x04\x03\x04\x05\x06\x12\ttenant_id\x82\xd3\xe4\x93\x02=\"8/api/tenants/{tenant_id}/handoffs/{handoff_id}:summarize:\x01*b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -64,6 +65,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_TESTCHANNELREQUEST'].fields_by_name['kind']._serialized_options = b'\272H\007\202\001\004\030\002\030\003'
   _globals['_TESTRESPONDERREQUEST'].fields_by_name['tenant_id']._loaded_options = None
   _globals['_TESTRESPONDERREQUEST'].fields_by_name['tenant_id']._serialized_options = b'\272H\004r\002(@'
+  _globals['_SUMMARIZEHANDOFFREQUEST'].fields_by_name['tenant_id']._loaded_options = None
+  _globals['_SUMMARIZEHANDOFFREQUEST'].fields_by_name['tenant_id']._serialized_options = b'\272H\004r\002(@'
+  _globals['_SUMMARIZEHANDOFFREQUEST'].fields_by_name['handoff_id']._loaded_options = None
+  _globals['_SUMMARIZEHANDOFFREQUEST'].fields_by_name['handoff_id']._serialized_options = b'\272H\007r\005\020\001(\200\001'
   _globals['_CHATSERVICE'].methods_by_name['Chat']._loaded_options = None
   _globals['_CHATSERVICE'].methods_by_name['Chat']._serialized_options = b'\272\303\030\022\n\005\001\002\004\005\006\022\ttenant_id\202\323\344\223\002\016\"\t/api/chat:\001*'
   _globals['_CHATSERVICE'].methods_by_name['Preview']._loaded_options = None
@@ -72,24 +77,28 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CHATSERVICE'].methods_by_name['TestChannel']._serialized_options = b'\272\303\030\020\n\003\004\005\006\022\ttenant_id\202\323\344\223\0022\"-/api/tenants/{tenant_id}/channels/{kind}:test:\001*'
   _globals['_CHATSERVICE'].methods_by_name['TestResponder']._loaded_options = None
   _globals['_CHATSERVICE'].methods_by_name['TestResponder']._serialized_options = b'\272\303\030\020\n\003\004\005\006\022\ttenant_id\202\323\344\223\002&\"!/api/tenants/{tenant_id}/llm:test:\001*'
-  _globals['_CHATREQUEST']._serialized_start=373
-  _globals['_CHATREQUEST']._serialized_end=654
-  _globals['_CHATRESPONSE']._serialized_start=657
-  _globals['_CHATRESPONSE']._serialized_end=839
-  _globals['_CHATMETADATA']._serialized_start=841
-  _globals['_CHATMETADATA']._serialized_end=946
-  _globals['_CONFIDENCEESCALATION']._serialized_start=949
-  _globals['_CONFIDENCEESCALATION']._serialized_end=1200
-  _globals['_PREVIEWREQUEST']._serialized_start=1203
-  _globals['_PREVIEWREQUEST']._serialized_end=1410
-  _globals['_PREVIEWRESPONSE']._serialized_start=1413
-  _globals['_PREVIEWRESPONSE']._serialized_end=1648
-  _globals['_TESTCHANNELREQUEST']._serialized_start=1650
-  _globals['_TESTCHANNELREQUEST']._serialized_end=1762
-  _globals['_TESTRESPONDERREQUEST']._serialized_start=1765
-  _globals['_TESTRESPONDERREQUEST']._serialized_end=1922
-  _globals['_CONNECTIONTEST']._serialized_start=1924
-  _globals['_CONNECTIONTEST']._serialized_end=2004
-  _globals['_CHATSERVICE']._serialized_start=2007
-  _globals['_CHATSERVICE']._serialized_end=2605
+  _globals['_CHATSERVICE'].methods_by_name['SummarizeHandoff']._loaded_options = None
+  _globals['_CHATSERVICE'].methods_by_name['SummarizeHandoff']._serialized_options = b'\272\303\030\021\n\004\003\004\005\006\022\ttenant_id\202\323\344\223\002=\"8/api/tenants/{tenant_id}/handoffs/{handoff_id}:summarize:\001*'
+  _globals['_CHATREQUEST']._serialized_start=411
+  _globals['_CHATREQUEST']._serialized_end=692
+  _globals['_CHATRESPONSE']._serialized_start=695
+  _globals['_CHATRESPONSE']._serialized_end=877
+  _globals['_CHATMETADATA']._serialized_start=879
+  _globals['_CHATMETADATA']._serialized_end=984
+  _globals['_CONFIDENCEESCALATION']._serialized_start=987
+  _globals['_CONFIDENCEESCALATION']._serialized_end=1238
+  _globals['_PREVIEWREQUEST']._serialized_start=1241
+  _globals['_PREVIEWREQUEST']._serialized_end=1448
+  _globals['_PREVIEWRESPONSE']._serialized_start=1451
+  _globals['_PREVIEWRESPONSE']._serialized_end=1686
+  _globals['_TESTCHANNELREQUEST']._serialized_start=1688
+  _globals['_TESTCHANNELREQUEST']._serialized_end=1800
+  _globals['_TESTRESPONDERREQUEST']._serialized_start=1803
+  _globals['_TESTRESPONDERREQUEST']._serialized_end=1960
+  _globals['_CONNECTIONTEST']._serialized_start=1962
+  _globals['_CONNECTIONTEST']._serialized_end=2042
+  _globals['_SUMMARIZEHANDOFFREQUEST']._serialized_start=2044
+  _globals['_SUMMARIZEHANDOFFREQUEST']._serialized_end=2129
+  _globals['_CHATSERVICE']._serialized_start=2132
+  _globals['_CHATSERVICE']._serialized_end=2924
 # @@protoc_insertion_point(module_scope)

@@ -380,3 +380,29 @@ class ConnectionTest(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ConnectionTest: _TypeAlias = ConnectionTest  # noqa: Y015
+
+@_typing.final
+class SummarizeHandoffRequest(_message.Message):
+    """A handoff to summarise. Next free number: 3."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TENANT_ID_FIELD_NUMBER: _builtins.int
+    HANDOFF_ID_FIELD_NUMBER: _builtins.int
+    tenant_id: _builtins.str
+    """The tenant."""
+    handoff_id: _builtins.str
+    """The handoff."""
+    def __init__(
+        self,
+        *,
+        tenant_id: _builtins.str = ...,
+        handoff_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["handoff_id", b"handoff_id", "tenant_id", b"tenant_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SummarizeHandoffRequest: _TypeAlias = SummarizeHandoffRequest  # noqa: Y015

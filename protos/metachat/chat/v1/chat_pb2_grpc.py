@@ -4,6 +4,7 @@ import grpc
 import warnings
 
 from metachat.chat.v1 import chat_pb2 as metachat_dot_chat_dot_v1_dot_chat__pb2
+from metachat.escalation.v1 import handoff_pb2 as metachat_dot_escalation_dot_v1_dot_handoff__pb2
 
 GRPC_GENERATED_VERSION = '1.76.0'
 GRPC_VERSION = grpc.__version__
@@ -55,6 +56,11 @@ class ChatServiceStub(object):
                 request_serializer=metachat_dot_chat_dot_v1_dot_chat__pb2.TestResponderRequest.SerializeToString,
                 response_deserializer=metachat_dot_chat_dot_v1_dot_chat__pb2.ConnectionTest.FromString,
                 _registered_method=True)
+        self.SummarizeHandoff = channel.unary_unary(
+                '/metachat.chat.v1.ChatService/SummarizeHandoff',
+                request_serializer=metachat_dot_chat_dot_v1_dot_chat__pb2.SummarizeHandoffRequest.SerializeToString,
+                response_deserializer=metachat_dot_escalation_dot_v1_dot_handoff__pb2.HandoffSummary.FromString,
+                _registered_method=True)
 
 
 class ChatServiceServicer(object):
@@ -91,6 +97,15 @@ class ChatServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def SummarizeHandoff(self, request, context):
+        """Has the tenant's model write what the customer of a handoff asked for, what is unanswered and what was tried, and keeps it with the
+        handoff. FAILED_PRECONDITION where the tenant has no model; UNAVAILABLE where it does not answer. The quoted summary of GetHandoff
+        stays in either case.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ChatServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -113,6 +128,11 @@ def add_ChatServiceServicer_to_server(servicer, server):
                     servicer.TestResponder,
                     request_deserializer=metachat_dot_chat_dot_v1_dot_chat__pb2.TestResponderRequest.FromString,
                     response_serializer=metachat_dot_chat_dot_v1_dot_chat__pb2.ConnectionTest.SerializeToString,
+            ),
+            'SummarizeHandoff': grpc.unary_unary_rpc_method_handler(
+                    servicer.SummarizeHandoff,
+                    request_deserializer=metachat_dot_chat_dot_v1_dot_chat__pb2.SummarizeHandoffRequest.FromString,
+                    response_serializer=metachat_dot_escalation_dot_v1_dot_handoff__pb2.HandoffSummary.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -224,6 +244,33 @@ class ChatService(object):
             '/metachat.chat.v1.ChatService/TestResponder',
             metachat_dot_chat_dot_v1_dot_chat__pb2.TestResponderRequest.SerializeToString,
             metachat_dot_chat_dot_v1_dot_chat__pb2.ConnectionTest.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SummarizeHandoff(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/metachat.chat.v1.ChatService/SummarizeHandoff',
+            metachat_dot_chat_dot_v1_dot_chat__pb2.SummarizeHandoffRequest.SerializeToString,
+            metachat_dot_escalation_dot_v1_dot_handoff__pb2.HandoffSummary.FromString,
             options,
             channel_credentials,
             insecure,

@@ -6,6 +6,7 @@ The webchat door."""
 from collections import abc as _abc
 from grpc import aio as _aio
 from metachat.chat.v1 import chat_pb2 as _chat_pb2
+from metachat.escalation.v1 import handoff_pb2 as _handoff_pb2
 import abc as _abc_1
 import grpc as _grpc
 import sys
@@ -45,6 +46,11 @@ class ChatServiceStub:
     """
     TestResponder: _grpc.UnaryUnaryMultiCallable[_chat_pb2.TestResponderRequest, _chat_pb2.ConnectionTest]
     """Asks the tenant's responder one short question under the settings given. A responder that fails is an answer."""
+    SummarizeHandoff: _grpc.UnaryUnaryMultiCallable[_chat_pb2.SummarizeHandoffRequest, _handoff_pb2.HandoffSummary]
+    """Has the tenant's model write what the customer of a handoff asked for, what is unanswered and what was tried, and keeps it with the
+    handoff. FAILED_PRECONDITION where the tenant has no model; UNAVAILABLE where it does not answer. The quoted summary of GetHandoff
+    stays in either case.
+    """
 
 @_typing.type_check_only
 class ChatServiceAsyncStub(ChatServiceStub):
@@ -63,6 +69,11 @@ class ChatServiceAsyncStub(ChatServiceStub):
     """
     TestResponder: _aio.UnaryUnaryMultiCallable[_chat_pb2.TestResponderRequest, _chat_pb2.ConnectionTest]  # type: ignore[assignment]
     """Asks the tenant's responder one short question under the settings given. A responder that fails is an answer."""
+    SummarizeHandoff: _aio.UnaryUnaryMultiCallable[_chat_pb2.SummarizeHandoffRequest, _handoff_pb2.HandoffSummary]  # type: ignore[assignment]
+    """Has the tenant's model write what the customer of a handoff asked for, what is unanswered and what was tried, and keeps it with the
+    handoff. FAILED_PRECONDITION where the tenant has no model; UNAVAILABLE where it does not answer. The quoted summary of GetHandoff
+    stays in either case.
+    """
 
 class ChatServiceServicer(metaclass=_abc_1.ABCMeta):
     """Chat, served by the gateway over HTTP and gRPC alike."""
@@ -102,5 +113,16 @@ class ChatServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_chat_pb2.ConnectionTest, _abc.Awaitable[_chat_pb2.ConnectionTest]]:
         """Asks the tenant's responder one short question under the settings given. A responder that fails is an answer."""
+
+    @_abc_1.abstractmethod
+    def SummarizeHandoff(
+        self,
+        request: _chat_pb2.SummarizeHandoffRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_handoff_pb2.HandoffSummary, _abc.Awaitable[_handoff_pb2.HandoffSummary]]:
+        """Has the tenant's model write what the customer of a handoff asked for, what is unanswered and what was tried, and keeps it with the
+        handoff. FAILED_PRECONDITION where the tenant has no model; UNAVAILABLE where it does not answer. The quoted summary of GetHandoff
+        stays in either case.
+        """
 
 def add_ChatServiceServicer_to_server(servicer: ChatServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -214,7 +214,7 @@ Global___HandoffDetails: _TypeAlias = HandoffDetails  # noqa: Y015
 
 @_typing.final
 class HandoffSummary(_message.Message):
-    """A summary for the agent. Next free number: 5."""
+    """A summary for the agent. Next free number: 7."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -222,6 +222,8 @@ class HandoffSummary(_message.Message):
     UNANSWERED_FIELD_NUMBER: _builtins.int
     TRIED_FIELD_NUMBER: _builtins.int
     SOURCE_FIELD_NUMBER: _builtins.int
+    MODEL_FIELD_NUMBER: _builtins.int
+    WRITTEN_AT_FIELD_NUMBER: _builtins.int
     asked: _builtins.str
     """What the customer asked for."""
     unanswered: _builtins.str
@@ -229,7 +231,13 @@ class HandoffSummary(_message.Message):
     tried: _builtins.str
     """What the assistant tried."""
     source: _builtins.str
-    """"llm" or "extractive"."""
+    """"llm": written by the tenant's model, may be wrong; "extractive": quoted from the transcript."""
+    model: _builtins.str
+    """The model that wrote it; empty where it is quoted."""
+    @_builtins.property
+    def written_at(self) -> _timestamp_pb2.Timestamp:
+        """When it was written; absent where it is quoted."""
+
     def __init__(
         self,
         *,
@@ -237,14 +245,56 @@ class HandoffSummary(_message.Message):
         unanswered: _builtins.str = ...,
         tried: _builtins.str = ...,
         source: _builtins.str = ...,
+        model: _builtins.str = ...,
+        written_at: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["written_at", b"written_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["asked", b"asked", "source", b"source", "tried", b"tried", "unanswered", b"unanswered"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["asked", b"asked", "model", b"model", "source", b"source", "tried", b"tried", "unanswered", b"unanswered", "written_at", b"written_at"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___HandoffSummary: _TypeAlias = HandoffSummary  # noqa: Y015
+
+@_typing.final
+class StoreHandoffSummaryRequest(_message.Message):
+    """A summary to keep. Next free number: 6."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TENANT_ID_FIELD_NUMBER: _builtins.int
+    HANDOFF_ID_FIELD_NUMBER: _builtins.int
+    MESSAGE_ID_FIELD_NUMBER: _builtins.int
+    SUMMARY_FIELD_NUMBER: _builtins.int
+    CONVERSATION_ID_FIELD_NUMBER: _builtins.int
+    tenant_id: _builtins.str
+    """The tenant."""
+    handoff_id: _builtins.str
+    """The handoff."""
+    message_id: _builtins.str
+    """The last message it was written of: with a later one it is no longer shown."""
+    conversation_id: _builtins.str
+    """Its conversation; the service fills it in, so that erasing a customer's data finds it."""
+    @_builtins.property
+    def summary(self) -> Global___HandoffSummary:
+        """What was written; each text is cut at 2,000 characters."""
+
+    def __init__(
+        self,
+        *,
+        tenant_id: _builtins.str = ...,
+        handoff_id: _builtins.str = ...,
+        message_id: _builtins.str = ...,
+        summary: Global___HandoffSummary | None = ...,
+        conversation_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["summary", b"summary"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["conversation_id", b"conversation_id", "handoff_id", b"handoff_id", "message_id", b"message_id", "summary", b"summary", "tenant_id", b"tenant_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StoreHandoffSummaryRequest: _TypeAlias = StoreHandoffSummaryRequest  # noqa: Y015
 
 @_typing.final
 class ListHandoffsRequest(_message.Message):

@@ -71,6 +71,11 @@ class HandoffServiceStub(object):
                 request_serializer=metachat_dot_escalation_dot_v1_dot_handoff__pb2.TransferHandoffRequest.SerializeToString,
                 response_deserializer=metachat_dot_escalation_dot_v1_dot_handoff__pb2.Handoff.FromString,
                 _registered_method=True)
+        self.StoreHandoffSummary = channel.unary_unary(
+                '/metachat.escalation.v1.HandoffService/StoreHandoffSummary',
+                request_serializer=metachat_dot_escalation_dot_v1_dot_handoff__pb2.StoreHandoffSummaryRequest.SerializeToString,
+                response_deserializer=metachat_dot_escalation_dot_v1_dot_handoff__pb2.HandoffSummary.FromString,
+                _registered_method=True)
         self.ListReviews = channel.unary_unary(
                 '/metachat.escalation.v1.HandoffService/ListReviews',
                 request_serializer=metachat_dot_escalation_dot_v1_dot_handoff__pb2.ListReviewsRequest.SerializeToString,
@@ -141,6 +146,13 @@ class HandoffServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def StoreHandoffSummary(self, request, context):
+        """Keeps a summary that the tenant's model wrote of a handoff, for a week and until the conversation goes on.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListReviews(self, request, context):
         """Lists replies that were sent and should be looked at.
         """
@@ -199,6 +211,11 @@ def add_HandoffServiceServicer_to_server(servicer, server):
                     servicer.TransferHandoff,
                     request_deserializer=metachat_dot_escalation_dot_v1_dot_handoff__pb2.TransferHandoffRequest.FromString,
                     response_serializer=metachat_dot_escalation_dot_v1_dot_handoff__pb2.Handoff.SerializeToString,
+            ),
+            'StoreHandoffSummary': grpc.unary_unary_rpc_method_handler(
+                    servicer.StoreHandoffSummary,
+                    request_deserializer=metachat_dot_escalation_dot_v1_dot_handoff__pb2.StoreHandoffSummaryRequest.FromString,
+                    response_serializer=metachat_dot_escalation_dot_v1_dot_handoff__pb2.HandoffSummary.SerializeToString,
             ),
             'ListReviews': grpc.unary_unary_rpc_method_handler(
                     servicer.ListReviews,
@@ -406,6 +423,33 @@ class HandoffService(object):
             '/metachat.escalation.v1.HandoffService/TransferHandoff',
             metachat_dot_escalation_dot_v1_dot_handoff__pb2.TransferHandoffRequest.SerializeToString,
             metachat_dot_escalation_dot_v1_dot_handoff__pb2.Handoff.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def StoreHandoffSummary(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/metachat.escalation.v1.HandoffService/StoreHandoffSummary',
+            metachat_dot_escalation_dot_v1_dot_handoff__pb2.StoreHandoffSummaryRequest.SerializeToString,
+            metachat_dot_escalation_dot_v1_dot_handoff__pb2.HandoffSummary.FromString,
             options,
             channel_credentials,
             insecure,

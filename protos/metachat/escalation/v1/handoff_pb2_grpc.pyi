@@ -48,6 +48,8 @@ class HandoffServiceStub:
     """Ends the conversation; a new message reopens it."""
     TransferHandoff: _grpc.UnaryUnaryMultiCallable[_handoff_pb2.TransferHandoffRequest, _handoff_pb2.Handoff]
     """Gives a handoff to another person, or back to the waiting list. FAILED_PRECONDITION where somebody else has it."""
+    StoreHandoffSummary: _grpc.UnaryUnaryMultiCallable[_handoff_pb2.StoreHandoffSummaryRequest, _handoff_pb2.HandoffSummary]
+    """Keeps a summary that the tenant's model wrote of a handoff, for a week and until the conversation goes on."""
     ListReviews: _grpc.UnaryUnaryMultiCallable[_handoff_pb2.ListReviewsRequest, _handoff_pb2.ListReviewsResponse]
     """Lists replies that were sent and should be looked at."""
     RecordVerdict: _grpc.UnaryUnaryMultiCallable[_handoff_pb2.RecordVerdictRequest, _handoff_pb2.RecordedVerdict]
@@ -74,6 +76,8 @@ class HandoffServiceAsyncStub(HandoffServiceStub):
     """Ends the conversation; a new message reopens it."""
     TransferHandoff: _aio.UnaryUnaryMultiCallable[_handoff_pb2.TransferHandoffRequest, _handoff_pb2.Handoff]  # type: ignore[assignment]
     """Gives a handoff to another person, or back to the waiting list. FAILED_PRECONDITION where somebody else has it."""
+    StoreHandoffSummary: _aio.UnaryUnaryMultiCallable[_handoff_pb2.StoreHandoffSummaryRequest, _handoff_pb2.HandoffSummary]  # type: ignore[assignment]
+    """Keeps a summary that the tenant's model wrote of a handoff, for a week and until the conversation goes on."""
     ListReviews: _aio.UnaryUnaryMultiCallable[_handoff_pb2.ListReviewsRequest, _handoff_pb2.ListReviewsResponse]  # type: ignore[assignment]
     """Lists replies that were sent and should be looked at."""
     RecordVerdict: _aio.UnaryUnaryMultiCallable[_handoff_pb2.RecordVerdictRequest, _handoff_pb2.RecordedVerdict]  # type: ignore[assignment]
@@ -139,6 +143,14 @@ class HandoffServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_handoff_pb2.Handoff, _abc.Awaitable[_handoff_pb2.Handoff]]:
         """Gives a handoff to another person, or back to the waiting list. FAILED_PRECONDITION where somebody else has it."""
+
+    @_abc_1.abstractmethod
+    def StoreHandoffSummary(
+        self,
+        request: _handoff_pb2.StoreHandoffSummaryRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_handoff_pb2.HandoffSummary, _abc.Awaitable[_handoff_pb2.HandoffSummary]]:
+        """Keeps a summary that the tenant's model wrote of a handoff, for a week and until the conversation goes on."""
 
     @_abc_1.abstractmethod
     def ListReviews(

@@ -102,6 +102,44 @@ class PutDocumentRequest(_message.Message):
 Global___PutDocumentRequest: _TypeAlias = PutDocumentRequest  # noqa: Y015
 
 @_typing.final
+class AddDocumentRequest(_message.Message):
+    """A document to add where there is none of its id. Next free number: 6."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TENANT_ID_FIELD_NUMBER: _builtins.int
+    DOCUMENT_ID_FIELD_NUMBER: _builtins.int
+    TITLE_FIELD_NUMBER: _builtins.int
+    TEXT_FIELD_NUMBER: _builtins.int
+    SOURCE_FIELD_NUMBER: _builtins.int
+    tenant_id: _builtins.str
+    """The tenant."""
+    document_id: _builtins.str
+    """Its id: letters, digits, dot, dash, underscore."""
+    title: _builtins.str
+    """Its title."""
+    text: _builtins.str
+    """Its text, up to 64 KiB."""
+    source: _builtins.str
+    """Where it comes from, for people."""
+    def __init__(
+        self,
+        *,
+        tenant_id: _builtins.str = ...,
+        document_id: _builtins.str = ...,
+        title: _builtins.str = ...,
+        text: _builtins.str = ...,
+        source: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["document_id", b"document_id", "source", b"source", "tenant_id", b"tenant_id", "text", b"text", "title", b"title"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AddDocumentRequest: _TypeAlias = AddDocumentRequest  # noqa: Y015
+
+@_typing.final
 class ListDocumentsRequest(_message.Message):
     """Asks for documents. Next free number: 4."""
 

@@ -35,6 +35,10 @@ class KnowledgeServiceStub:
     def __new__(cls, channel: _aio.Channel) -> KnowledgeServiceAsyncStub: ...
     PutDocument: _grpc.UnaryUnaryMultiCallable[_knowledge_pb2.PutDocumentRequest, _knowledge_pb2.Document]
     """Adds a document or replaces the one with the same id."""
+    AddDocument: _grpc.UnaryUnaryMultiCallable[_knowledge_pb2.AddDocumentRequest, _knowledge_pb2.Document]
+    """Adds a document that is not there yet: what agents may do with a good answer. ALREADY_EXISTS where the id is taken; replacing and
+    deleting are PutDocument's and DeleteDocument's.
+    """
     ListDocuments: _grpc.UnaryUnaryMultiCallable[_knowledge_pb2.ListDocumentsRequest, _knowledge_pb2.ListDocumentsResponse]
     """Lists documents by id, without their text."""
     DeleteDocument: _grpc.UnaryUnaryMultiCallable[_knowledge_pb2.DeleteDocumentRequest, _knowledge_pb2.DeleteDocumentResponse]
@@ -49,6 +53,10 @@ class KnowledgeServiceAsyncStub(KnowledgeServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     PutDocument: _aio.UnaryUnaryMultiCallable[_knowledge_pb2.PutDocumentRequest, _knowledge_pb2.Document]  # type: ignore[assignment]
     """Adds a document or replaces the one with the same id."""
+    AddDocument: _aio.UnaryUnaryMultiCallable[_knowledge_pb2.AddDocumentRequest, _knowledge_pb2.Document]  # type: ignore[assignment]
+    """Adds a document that is not there yet: what agents may do with a good answer. ALREADY_EXISTS where the id is taken; replacing and
+    deleting are PutDocument's and DeleteDocument's.
+    """
     ListDocuments: _aio.UnaryUnaryMultiCallable[_knowledge_pb2.ListDocumentsRequest, _knowledge_pb2.ListDocumentsResponse]  # type: ignore[assignment]
     """Lists documents by id, without their text."""
     DeleteDocument: _aio.UnaryUnaryMultiCallable[_knowledge_pb2.DeleteDocumentRequest, _knowledge_pb2.DeleteDocumentResponse]  # type: ignore[assignment]
@@ -66,6 +74,16 @@ class KnowledgeServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_knowledge_pb2.Document, _abc.Awaitable[_knowledge_pb2.Document]]:
         """Adds a document or replaces the one with the same id."""
+
+    @_abc_1.abstractmethod
+    def AddDocument(
+        self,
+        request: _knowledge_pb2.AddDocumentRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_knowledge_pb2.Document, _abc.Awaitable[_knowledge_pb2.Document]]:
+        """Adds a document that is not there yet: what agents may do with a good answer. ALREADY_EXISTS where the id is taken; replacing and
+        deleting are PutDocument's and DeleteDocument's.
+        """
 
     @_abc_1.abstractmethod
     def ListDocuments(

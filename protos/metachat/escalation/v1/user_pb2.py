@@ -23,11 +23,12 @@ _sym_db = _symbol_database.Default()
 
 
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
+from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from metachat.access.v1 import access_pb2 as metachat_dot_access_dot_v1_dot_access__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!metachat/escalation/v1/user.proto\x12\x16metachat.escalation.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1fmetachat/access/v1/access.proto\"\x9b\x02\n\x04User\x12\n\n\x02id\x18\x01 \x01(\t\x12\x11\n\ttenant_id\x18\x02 \x01(\t\x12\r\n\x05\x65mail\x18\x03 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x04 \x01(\t\x12/\n\x04role\x18\x05 \x01(\x0e\x32!.metachat.escalation.v1.User.Role\x12.\n\ncreated_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08\x64isabled\x18\x07 \x01(\x08\x12\x11\n\tavailable\x18\x08 \x01(\x08\x12\x15\n\rpassword_mark\x18\t \x01(\t\"2\n\x04Role\x12\x14\n\x10ROLE_UNSPECIFIED\x10\x00\x12\t\n\x05\x41GENT\x10\x01\x12\t\n\x05\x41\x44MIN\x10\x02\"\xc2\x01\n\x11\x43reateUserRequest\x12\x1a\n\ttenant_id\x18\x01 \x01(\tB\x07\xbaH\x04r\x02(@\x12\x17\n\x05\x65mail\x18\x02 \x01(\tB\x08\xbaH\x05r\x03(\x80\x02\x12\x1e\n\x0c\x64isplay_name\x18\x03 \x01(\tB\x08\xbaH\x05r\x03(\x80\x02\x12\x39\n\x04role\x18\x04 \x01(\x0e\x32!.metachat.escalation.v1.User.RoleB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x1d\n\x08password\x18\x05 \x01(\tB\x0b\x80\x01\x01\xbaH\x05r\x03(\x80\x08\".\n\x10ListUsersRequest\x12\x1a\n\ttenant_id\x18\x01 \x01(\tB\x07\xbaH\x04r\x02(@\"@\n\x11ListUsersResponse\x12+\n\x05users\x18\x01 \x03(\x0b\x32\x1c.metachat.escalation.v1.User\"G\n\rSignInRequest\x12\x17\n\x05\x65mail\x18\x01 \x01(\tB\x08\xbaH\x05r\x03(\x80\x02\x12\x1d\n\x08password\x18\x02 \x01(\tB\x0b\x80\x01\x01\xbaH\x05r\x03(\x80\x08\"^\n\x12SetPresenceRequest\x12\x1a\n\ttenant_id\x18\x01 \x01(\tB\x07\xbaH\x04r\x02(@\x12\x19\n\x07user_id\x18\x02 \x01(\tB\x08\xbaH\x05r\x03(\x80\x01\x12\x11\n\tavailable\x18\x03 \x01(\x08\"\xa2\x02\n\x11UpdateUserRequest\x12\x1a\n\ttenant_id\x18\x01 \x01(\tB\x07\xbaH\x04r\x02(@\x12\x1b\n\x07user_id\x18\x02 \x01(\tB\n\xbaH\x07r\x05\x10\x01(\x80\x01\x12#\n\x0c\x64isplay_name\x18\x03 \x01(\tB\x08\xbaH\x05r\x03(\x80\x02H\x00\x88\x01\x01\x12>\n\x04role\x18\x04 \x01(\x0e\x32!.metachat.escalation.v1.User.RoleB\x08\xbaH\x05\x82\x01\x02\x10\x01H\x01\x88\x01\x01\x12$\n\x08password\x18\x05 \x01(\tB\r\x80\x01\x01\xbaH\x07r\x05\x10\n(\x80\x08H\x02\x88\x01\x01\x12\x15\n\x08\x64isabled\x18\x06 \x01(\x08H\x03\x88\x01\x01\x42\x0f\n\r_display_nameB\x07\n\x05_roleB\x0b\n\t_passwordB\x0b\n\t_disabled\"\x15\n\x13SetPresenceResponse2\xb5\x04\n\x0bUserService\x12k\n\nCreateUser\x12).metachat.escalation.v1.CreateUserRequest\x1a\x1c.metachat.escalation.v1.User\"\x14\xba\xc3\x18\x10\n\x03\x04\x05\x06\x12\ttenant_id\x12v\n\tListUsers\x12(.metachat.escalation.v1.ListUsersRequest\x1a).metachat.escalation.v1.ListUsersResponse\"\x14\xba\xc3\x18\x10\n\x03\x04\x05\x06\x12\ttenant_id\x12V\n\x06SignIn\x12%.metachat.escalation.v1.SignInRequest\x1a\x1c.metachat.escalation.v1.User\"\x07\xba\xc3\x18\x03\n\x01\x05\x12k\n\nUpdateUser\x12).metachat.escalation.v1.UpdateUserRequest\x1a\x1c.metachat.escalation.v1.User\"\x14\xba\xc3\x18\x10\n\x03\x04\x05\x06\x12\ttenant_id\x12|\n\x0bSetPresence\x12*.metachat.escalation.v1.SetPresenceRequest\x1a+.metachat.escalation.v1.SetPresenceResponse\"\x14\xba\xc3\x18\x10\n\x03\x03\x04\x05\x12\ttenant_idb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!metachat/escalation/v1/user.proto\x12\x16metachat.escalation.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1fmetachat/access/v1/access.proto\"\x9b\x02\n\x04User\x12\n\n\x02id\x18\x01 \x01(\t\x12\x11\n\ttenant_id\x18\x02 \x01(\t\x12\r\n\x05\x65mail\x18\x03 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x04 \x01(\t\x12/\n\x04role\x18\x05 \x01(\x0e\x32!.metachat.escalation.v1.User.Role\x12.\n\ncreated_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08\x64isabled\x18\x07 \x01(\x08\x12\x11\n\tavailable\x18\x08 \x01(\x08\x12\x15\n\rpassword_mark\x18\t \x01(\t\"2\n\x04Role\x12\x14\n\x10ROLE_UNSPECIFIED\x10\x00\x12\t\n\x05\x41GENT\x10\x01\x12\t\n\x05\x41\x44MIN\x10\x02\"\xc2\x01\n\x11\x43reateUserRequest\x12\x1a\n\ttenant_id\x18\x01 \x01(\tB\x07\xbaH\x04r\x02(@\x12\x17\n\x05\x65mail\x18\x02 \x01(\tB\x08\xbaH\x05r\x03(\x80\x02\x12\x1e\n\x0c\x64isplay_name\x18\x03 \x01(\tB\x08\xbaH\x05r\x03(\x80\x02\x12\x39\n\x04role\x18\x04 \x01(\x0e\x32!.metachat.escalation.v1.User.RoleB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x1d\n\x08password\x18\x05 \x01(\tB\x0b\x80\x01\x01\xbaH\x05r\x03(\x80\x08\".\n\x10ListUsersRequest\x12\x1a\n\ttenant_id\x18\x01 \x01(\tB\x07\xbaH\x04r\x02(@\"@\n\x11ListUsersResponse\x12+\n\x05users\x18\x01 \x03(\x0b\x32\x1c.metachat.escalation.v1.User\"G\n\rSignInRequest\x12\x17\n\x05\x65mail\x18\x01 \x01(\tB\x08\xbaH\x05r\x03(\x80\x02\x12\x1d\n\x08password\x18\x02 \x01(\tB\x0b\x80\x01\x01\xbaH\x05r\x03(\x80\x08\"^\n\x12SetPresenceRequest\x12\x1a\n\ttenant_id\x18\x01 \x01(\tB\x07\xbaH\x04r\x02(@\x12\x19\n\x07user_id\x18\x02 \x01(\tB\x08\xbaH\x05r\x03(\x80\x01\x12\x11\n\tavailable\x18\x03 \x01(\x08\"\xa2\x02\n\x11UpdateUserRequest\x12\x1a\n\ttenant_id\x18\x01 \x01(\tB\x07\xbaH\x04r\x02(@\x12\x1b\n\x07user_id\x18\x02 \x01(\tB\n\xbaH\x07r\x05\x10\x01(\x80\x01\x12#\n\x0c\x64isplay_name\x18\x03 \x01(\tB\x08\xbaH\x05r\x03(\x80\x02H\x00\x88\x01\x01\x12>\n\x04role\x18\x04 \x01(\x0e\x32!.metachat.escalation.v1.User.RoleB\x08\xbaH\x05\x82\x01\x02\x10\x01H\x01\x88\x01\x01\x12$\n\x08password\x18\x05 \x01(\tB\r\x80\x01\x01\xbaH\x07r\x05\x10\n(\x80\x08H\x02\x88\x01\x01\x12\x15\n\x08\x64isabled\x18\x06 \x01(\x08H\x03\x88\x01\x01\x42\x0f\n\r_display_nameB\x07\n\x05_roleB\x0b\n\t_passwordB\x0b\n\t_disabled\"\x15\n\x13SetPresenceResponse\"3\n\x15ListColleaguesRequest\x12\x1a\n\ttenant_id\x18\x01 \x01(\tB\x07\xbaH\x04r\x02(@\"O\n\x16ListColleaguesResponse\x12\x35\n\ncolleagues\x18\x01 \x03(\x0b\x32!.metachat.escalation.v1.Colleague\"@\n\tColleague\x12\n\n\x02id\x18\x01 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x02 \x01(\t\x12\x11\n\tavailable\x18\x03 \x01(\x08\x32\xe9\x05\n\x0bUserService\x12k\n\nCreateUser\x12).metachat.escalation.v1.CreateUserRequest\x1a\x1c.metachat.escalation.v1.User\"\x14\xba\xc3\x18\x10\n\x03\x04\x05\x06\x12\ttenant_id\x12v\n\tListUsers\x12(.metachat.escalation.v1.ListUsersRequest\x1a).metachat.escalation.v1.ListUsersResponse\"\x14\xba\xc3\x18\x10\n\x03\x04\x05\x06\x12\ttenant_id\x12V\n\x06SignIn\x12%.metachat.escalation.v1.SignInRequest\x1a\x1c.metachat.escalation.v1.User\"\x07\xba\xc3\x18\x03\n\x01\x05\x12k\n\nUpdateUser\x12).metachat.escalation.v1.UpdateUserRequest\x1a\x1c.metachat.escalation.v1.User\"\x14\xba\xc3\x18\x10\n\x03\x04\x05\x06\x12\ttenant_id\x12|\n\x0bSetPresence\x12*.metachat.escalation.v1.SetPresenceRequest\x1a+.metachat.escalation.v1.SetPresenceResponse\"\x14\xba\xc3\x18\x10\n\x03\x03\x04\x05\x12\ttenant_id\x12\xb1\x01\n\x0eListColleagues\x12-.metachat.escalation.v1.ListColleaguesRequest\x1a..metachat.escalation.v1.ListColleaguesResponse\"@\xba\xc3\x18\x11\n\x04\x03\x04\x05\x06\x12\ttenant_id\x82\xd3\xe4\x93\x02%\x12#/api/tenants/{tenant_id}/colleaguesb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -64,6 +65,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_UPDATEUSERREQUEST'].fields_by_name['role']._serialized_options = b'\272H\005\202\001\002\020\001'
   _globals['_UPDATEUSERREQUEST'].fields_by_name['password']._loaded_options = None
   _globals['_UPDATEUSERREQUEST'].fields_by_name['password']._serialized_options = b'\200\001\001\272H\007r\005\020\n(\200\010'
+  _globals['_LISTCOLLEAGUESREQUEST'].fields_by_name['tenant_id']._loaded_options = None
+  _globals['_LISTCOLLEAGUESREQUEST'].fields_by_name['tenant_id']._serialized_options = b'\272H\004r\002(@'
   _globals['_USERSERVICE'].methods_by_name['CreateUser']._loaded_options = None
   _globals['_USERSERVICE'].methods_by_name['CreateUser']._serialized_options = b'\272\303\030\020\n\003\004\005\006\022\ttenant_id'
   _globals['_USERSERVICE'].methods_by_name['ListUsers']._loaded_options = None
@@ -74,24 +77,32 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_USERSERVICE'].methods_by_name['UpdateUser']._serialized_options = b'\272\303\030\020\n\003\004\005\006\022\ttenant_id'
   _globals['_USERSERVICE'].methods_by_name['SetPresence']._loaded_options = None
   _globals['_USERSERVICE'].methods_by_name['SetPresence']._serialized_options = b'\272\303\030\020\n\003\003\004\005\022\ttenant_id'
-  _globals['_USER']._serialized_start=157
-  _globals['_USER']._serialized_end=440
-  _globals['_USER_ROLE']._serialized_start=390
-  _globals['_USER_ROLE']._serialized_end=440
-  _globals['_CREATEUSERREQUEST']._serialized_start=443
-  _globals['_CREATEUSERREQUEST']._serialized_end=637
-  _globals['_LISTUSERSREQUEST']._serialized_start=639
-  _globals['_LISTUSERSREQUEST']._serialized_end=685
-  _globals['_LISTUSERSRESPONSE']._serialized_start=687
-  _globals['_LISTUSERSRESPONSE']._serialized_end=751
-  _globals['_SIGNINREQUEST']._serialized_start=753
-  _globals['_SIGNINREQUEST']._serialized_end=824
-  _globals['_SETPRESENCEREQUEST']._serialized_start=826
-  _globals['_SETPRESENCEREQUEST']._serialized_end=920
-  _globals['_UPDATEUSERREQUEST']._serialized_start=923
-  _globals['_UPDATEUSERREQUEST']._serialized_end=1213
-  _globals['_SETPRESENCERESPONSE']._serialized_start=1215
-  _globals['_SETPRESENCERESPONSE']._serialized_end=1236
-  _globals['_USERSERVICE']._serialized_start=1239
-  _globals['_USERSERVICE']._serialized_end=1804
+  _globals['_USERSERVICE'].methods_by_name['ListColleagues']._loaded_options = None
+  _globals['_USERSERVICE'].methods_by_name['ListColleagues']._serialized_options = b'\272\303\030\021\n\004\003\004\005\006\022\ttenant_id\202\323\344\223\002%\022#/api/tenants/{tenant_id}/colleagues'
+  _globals['_USER']._serialized_start=187
+  _globals['_USER']._serialized_end=470
+  _globals['_USER_ROLE']._serialized_start=420
+  _globals['_USER_ROLE']._serialized_end=470
+  _globals['_CREATEUSERREQUEST']._serialized_start=473
+  _globals['_CREATEUSERREQUEST']._serialized_end=667
+  _globals['_LISTUSERSREQUEST']._serialized_start=669
+  _globals['_LISTUSERSREQUEST']._serialized_end=715
+  _globals['_LISTUSERSRESPONSE']._serialized_start=717
+  _globals['_LISTUSERSRESPONSE']._serialized_end=781
+  _globals['_SIGNINREQUEST']._serialized_start=783
+  _globals['_SIGNINREQUEST']._serialized_end=854
+  _globals['_SETPRESENCEREQUEST']._serialized_start=856
+  _globals['_SETPRESENCEREQUEST']._serialized_end=950
+  _globals['_UPDATEUSERREQUEST']._serialized_start=953
+  _globals['_UPDATEUSERREQUEST']._serialized_end=1243
+  _globals['_SETPRESENCERESPONSE']._serialized_start=1245
+  _globals['_SETPRESENCERESPONSE']._serialized_end=1266
+  _globals['_LISTCOLLEAGUESREQUEST']._serialized_start=1268
+  _globals['_LISTCOLLEAGUESREQUEST']._serialized_end=1319
+  _globals['_LISTCOLLEAGUESRESPONSE']._serialized_start=1321
+  _globals['_LISTCOLLEAGUESRESPONSE']._serialized_end=1400
+  _globals['_COLLEAGUE']._serialized_start=1402
+  _globals['_COLLEAGUE']._serialized_end=1466
+  _globals['_USERSERVICE']._serialized_start=1469
+  _globals['_USERSERVICE']._serialized_end=2214
 # @@protoc_insertion_point(module_scope)

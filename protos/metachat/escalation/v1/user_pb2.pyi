@@ -312,3 +312,79 @@ class SetPresenceResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___SetPresenceResponse: _TypeAlias = SetPresenceResponse  # noqa: Y015
+
+@_typing.final
+class ListColleaguesRequest(_message.Message):
+    """Asks for colleagues. Next free number: 2."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TENANT_ID_FIELD_NUMBER: _builtins.int
+    tenant_id: _builtins.str
+    """The tenant."""
+    def __init__(
+        self,
+        *,
+        tenant_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["tenant_id", b"tenant_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListColleaguesRequest: _TypeAlias = ListColleaguesRequest  # noqa: Y015
+
+@_typing.final
+class ListColleaguesResponse(_message.Message):
+    """The people of a tenant. Next free number: 2."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COLLEAGUES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def colleagues(self) -> _containers.RepeatedCompositeFieldContainer[Global___Colleague]:
+        """By name."""
+
+    def __init__(
+        self,
+        *,
+        colleagues: _abc.Iterable[Global___Colleague] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["colleagues", b"colleagues"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListColleaguesResponse: _TypeAlias = ListColleaguesResponse  # noqa: Y015
+
+@_typing.final
+class Colleague(_message.Message):
+    """A person of a tenant, as colleagues know them. Next free number: 4."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    DISPLAY_NAME_FIELD_NUMBER: _builtins.int
+    AVAILABLE_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    """The user's id."""
+    display_name: _builtins.str
+    """The name customers see."""
+    available: _builtins.bool
+    """True while the user is ready for handoffs."""
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        display_name: _builtins.str = ...,
+        available: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["available", b"available", "display_name", b"display_name", "id", b"id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Colleague: _TypeAlias = Colleague  # noqa: Y015

@@ -60,6 +60,11 @@ class UserServiceStub(object):
                 request_serializer=metachat_dot_escalation_dot_v1_dot_user__pb2.SetPresenceRequest.SerializeToString,
                 response_deserializer=metachat_dot_escalation_dot_v1_dot_user__pb2.SetPresenceResponse.FromString,
                 _registered_method=True)
+        self.ListColleagues = channel.unary_unary(
+                '/metachat.escalation.v1.UserService/ListColleagues',
+                request_serializer=metachat_dot_escalation_dot_v1_dot_user__pb2.ListColleaguesRequest.SerializeToString,
+                response_deserializer=metachat_dot_escalation_dot_v1_dot_user__pb2.ListColleaguesResponse.FromString,
+                _registered_method=True)
 
 
 class UserServiceServicer(object):
@@ -101,6 +106,13 @@ class UserServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListColleagues(self, request, context):
+        """Lists who may be given a handoff: names and presence of the tenant's users that may sign in, nothing else of them.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_UserServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -128,6 +140,11 @@ def add_UserServiceServicer_to_server(servicer, server):
                     servicer.SetPresence,
                     request_deserializer=metachat_dot_escalation_dot_v1_dot_user__pb2.SetPresenceRequest.FromString,
                     response_serializer=metachat_dot_escalation_dot_v1_dot_user__pb2.SetPresenceResponse.SerializeToString,
+            ),
+            'ListColleagues': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListColleagues,
+                    request_deserializer=metachat_dot_escalation_dot_v1_dot_user__pb2.ListColleaguesRequest.FromString,
+                    response_serializer=metachat_dot_escalation_dot_v1_dot_user__pb2.ListColleaguesResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -266,6 +283,33 @@ class UserService(object):
             '/metachat.escalation.v1.UserService/SetPresence',
             metachat_dot_escalation_dot_v1_dot_user__pb2.SetPresenceRequest.SerializeToString,
             metachat_dot_escalation_dot_v1_dot_user__pb2.SetPresenceResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListColleagues(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/metachat.escalation.v1.UserService/ListColleagues',
+            metachat_dot_escalation_dot_v1_dot_user__pb2.ListColleaguesRequest.SerializeToString,
+            metachat_dot_escalation_dot_v1_dot_user__pb2.ListColleaguesResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -43,6 +43,8 @@ class UserServiceStub:
     """Changes a user's name, role, password or whether they may sign in."""
     SetPresence: _grpc.UnaryUnaryMultiCallable[_user_pb2.SetPresenceRequest, _user_pb2.SetPresenceResponse]
     """Says that a user is there, or gone."""
+    ListColleagues: _grpc.UnaryUnaryMultiCallable[_user_pb2.ListColleaguesRequest, _user_pb2.ListColleaguesResponse]
+    """Lists who may be given a handoff: names and presence of the tenant's users that may sign in, nothing else of them."""
 
 @_typing.type_check_only
 class UserServiceAsyncStub(UserServiceStub):
@@ -59,6 +61,8 @@ class UserServiceAsyncStub(UserServiceStub):
     """Changes a user's name, role, password or whether they may sign in."""
     SetPresence: _aio.UnaryUnaryMultiCallable[_user_pb2.SetPresenceRequest, _user_pb2.SetPresenceResponse]  # type: ignore[assignment]
     """Says that a user is there, or gone."""
+    ListColleagues: _aio.UnaryUnaryMultiCallable[_user_pb2.ListColleaguesRequest, _user_pb2.ListColleaguesResponse]  # type: ignore[assignment]
+    """Lists who may be given a handoff: names and presence of the tenant's users that may sign in, nothing else of them."""
 
 class UserServiceServicer(metaclass=_abc_1.ABCMeta):
     """Users, passwords, roles and presence."""
@@ -102,5 +106,13 @@ class UserServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_user_pb2.SetPresenceResponse, _abc.Awaitable[_user_pb2.SetPresenceResponse]]:
         """Says that a user is there, or gone."""
+
+    @_abc_1.abstractmethod
+    def ListColleagues(
+        self,
+        request: _user_pb2.ListColleaguesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_user_pb2.ListColleaguesResponse, _abc.Awaitable[_user_pb2.ListColleaguesResponse]]:
+        """Lists who may be given a handoff: names and presence of the tenant's users that may sign in, nothing else of them."""
 
 def add_UserServiceServicer_to_server(servicer: UserServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
