@@ -69,17 +69,29 @@ def read(settings: TenantSettings, path: str) -> Any:
 
 
 def write(settings: TenantSettings, path: str, value: Any) -> None:
-    """Set the leaf; None clears it."""
+    """Set the leaf; None clears it, and leaves no empty message around it behind."""
+    if value is None:
+        _clear(settings, path.split("."))
+        return
     message, field = _find(settings, path)
     message.ClearField(field.name)
-    if value is None:
-        return
     if not field.is_repeated:
         setattr(message, field.name, value)
     elif _is_map(field):
         getattr(message, field.name).update(value)
     else:
         getattr(message, field.name).extend(value)
+
+
+def _clear(message: Any, steps: Sequence[str]) -> None:
+    name, *further = steps
+    if not further:
+        message.ClearField(name)
+    elif message.HasField(name):
+        part = getattr(message, name)
+        _clear(part, further)
+        if not part.ListFields():
+            message.ClearField(name)
 
 
 def _find(settings: Message, path: str) -> tuple[Any, FieldDescriptor]:

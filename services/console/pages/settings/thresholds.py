@@ -86,8 +86,7 @@ def _cards(editor: Editor) -> None:
         for one in editor.description.modes:
             if one.mode in radios:
                 lines = radios[one.mode][1]
-                lines[0].set_text(_line(editor, "settings.modes.normal", one.normal_in_force))
-                lines[1].set_text(_line(editor, "settings.modes.high_stakes", one.high_stakes_in_force))
+                _tell(editor, lines, one.normal_in_force, one.high_stakes_in_force)
 
     editor.on_change(lambda path: chosen() if path in (EVERYTHING, MODE) else None)
     editor.on_described(described)
@@ -95,7 +94,7 @@ def _cards(editor: Editor) -> None:
     described()
 
 
-def _card(editor: Editor, mode: int) -> tuple[ui.element, tuple[Words, Words]]:
+def _card(editor: Editor, mode: int) -> tuple[ui.element, list[Words]]:
     texts = editor.visit.texts
     word = Policy.Mode.Name(mode).lower()  # type: ignore[arg-type] # one of _MODES
     with ui.element("label").classes("mode-card"):
@@ -104,14 +103,16 @@ def _card(editor: Editor, mode: int) -> tuple[ui.element, tuple[Words, Words]]:
         with ui.element("span").classes("mode-text"):
             Words("strong", texts(f"settings.mode.{word}"))
             Words("span", texts(f"settings.modes.{word}_help")).classes("help")
-            normal = Words("span", "").classes("mode-line")
-            stakes = Words("span", "").classes("mode-line")
-    return radio, (normal, stakes)
+            lines = [Words("span", "").classes("mode-line") for _ in range(3)]
+    return radio, lines
 
 
-def _line(editor: Editor, key: str, pair: Thresholds) -> str:
+def _tell(editor: Editor, lines: list[Words], normal: Thresholds, stakes: Thresholds) -> None:
     texts = editor.visit.texts
-    return texts(key, immediate=number(texts, pair.immediate, 2), review=number(texts, pair.review, 2))
+    lines[0].set_text(texts("settings.modes.immediate", value=number(texts, normal.immediate, 2)))
+    lines[1].set_text(texts("settings.modes.review", value=number(texts, normal.review, 2)))
+    pair = {"immediate": number(texts, stakes.immediate, 2), "review": number(texts, stakes.review, 2)}
+    lines[2].set_text(texts("settings.modes.high_stakes", **pair))
 
 
 def _own_thresholds(editor: Editor) -> None:
