@@ -7,6 +7,8 @@ the bound over all queues, the visibility timeout, the drain, and the end of mes
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import random
 import time
 from collections.abc import Mapping
 from typing import Final, Protocol
@@ -16,7 +18,8 @@ from services.common.logs import get_logger, turn_context
 from services.common.queue.port import Consumer, Delivery, QueueUnavailable
 from services.common.telemetry import continued
 from services.worker import metrics
-from services.worker.settling import ComeBack, Done, PutAside, Settlement, TryAgain
+from services.worker.retry import pause_in_hand
+from services.worker.settling import ComeBack, Done, KeepInHand, PutAside, Settlement, TryAgain
 
 _log = get_logger(__name__)
 
@@ -55,11 +58,13 @@ class ConsumerLoop:
         self._slots = asyncio.Semaphore(concurrency)
         self._visibility_timeout = visibility_timeout
         self._drain = drain
+        self._stop = asyncio.Event()
         self._tasks: dict[asyncio.Task[None], Delivery] = {}
         metrics.watch_in_hand(self._tasks.values)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Consume until `stop` is set, then finish what is in hand in time and give the rest back."""
+        self._stop = stop
         stopper = asyncio.create_task(self._stop_with(stop))
         try:
             async for delivery in self._consumer:
@@ -103,12 +108,28 @@ class ConsumerLoop:
         started = time.monotonic()
         context = turn_context(tenant=name.tenant_id, channel=name.channel, message=envelope.message_id[:128])
         with continued(envelope.headers, f"{name.direction} message"), context:
-            settlement = await self._settlement(delivery)
+            settlement = await self._kept(delivery)
             settled = await _settle(delivery, settlement)
             seconds = time.monotonic() - started
             metrics.MESSAGES.labels(name.channel, name.direction, settled).inc()
             metrics.SECONDS.labels(name.direction).observe(seconds)
             _tell(delivery, settlement, settled, seconds)
+
+    async def _kept(self, delivery: Delivery) -> Settlement:
+        """What is to become of it, however long it has to be kept in hand until somebody can say."""
+        waits = 0
+        while isinstance(settlement := await self._settlement(delivery), KeepInHand):
+            if waits == 0:
+                _log.warning("kept in hand", reason=settlement.reason, **settlement.fields)
+            # S311: chance spreads what failed together, it guards nothing.
+            pause = pause_in_hand(waits, chance=random.random())  # noqa: S311 - see above
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(pause):
+                    await self._stop.wait()
+            if self._stop.is_set():
+                break  # not settled: closing the consumer gives it back, in its place
+            waits += 1
+        return settlement
 
     async def _settlement(self, delivery: Delivery) -> Settlement:
         handler = self._handlers[delivery.queue.direction]
@@ -141,6 +162,8 @@ async def _settle(delivery: Delivery, settlement: Settlement) -> str:
             case ComeBack(delay=delay):
                 await delivery.park(delay)
                 return "park"
+            case KeepInHand():
+                return "given_back"
             case PutAside(reason=reason):
                 await delivery.dead_letter(reason)
                 return "dead_letter"
@@ -166,5 +189,5 @@ def _tell(delivery: Delivery, settlement: Settlement, settled: str, seconds: flo
         fields["delay"] = round(settlement.delay, 2)
     outcome = settlement.outcome if isinstance(settlement, Done) else settlement.reason
     fields |= {"outcome": outcome} | settlement.fields
-    write = _log.info if isinstance(settlement, Done | ComeBack) else _log.warning
+    write = _log.info if isinstance(settlement, Done | ComeBack | KeepInHand) else _log.warning
     write("message", **fields)

@@ -23,7 +23,7 @@ from services.common.logs import get_logger
 from services.common.queue.port import Delivery
 from services.worker.bodies import begin_request, parse
 from services.worker.retry import GiveUp, NextStep, Park, next_step, park_delay
-from services.worker.settling import ComeBack, Done, Poison, PutAside, Settlement, TryAgain
+from services.worker.settling import ComeBack, Done, KeepInHand, Poison, PutAside, Settlement, TryAgain
 
 if TYPE_CHECKING:
     from metachat.escalation.v1.conversation_pb2_grpc import ConversationServiceAsyncStub
@@ -107,7 +107,7 @@ class InboundHandler:
             if isinstance(step, GiveUp):
                 return PutAside(f"{detail}; the handoff failed too: {failure.kind.name} {failure.message}")
             # The customer waits: the message is not put aside before a person is told.
-            return ComeBack(step.delay, f"the handoff cannot be recorded: {failure.kind.name}")
+            return KeepInHand(f"the handoff cannot be recorded: {failure.kind.name}")
         return PutAside(detail, {"conversation": outcome.conversation_id, "handoff": outcome.handoff_id})
 
     async def _turn(self, delivery: Delivery, message: InboundMessage) -> Settlement:
@@ -192,7 +192,8 @@ class InboundHandler:
         step = self._step(delivery, error)
         fields: dict[str, object] = {"detail": error.detail} if error.detail else {}
         if isinstance(step, Park):
-            return ComeBack(step.delay, reason, fields)
+            # Escalation may not know of it: gone back to the queue, it would be overtaken by later ones.
+            return KeepInHand(reason, fields)
         if not isinstance(step, GiveUp):
             return TryAgain(step.delay, reason, fields)
         if step.hand_over and hand_over:

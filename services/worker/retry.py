@@ -11,6 +11,8 @@ _FIRST: Final = 1.0
 _LONGEST: Final = 300.0
 _PARK_FIRST: Final = 0.5
 _PARK_LONGEST: Final = 30.0
+_IN_HAND_FIRST: Final = 0.1
+_IN_HAND_LONGEST: Final = 5.0
 
 # The far side is away or set up wrongly: the message is not to blame.
 _AWAY: Final = frozenset({Kind.UNAVAILABLE, Kind.RATE_LIMITED, Kind.UNAUTHENTICATED, Kind.FORBIDDEN})
@@ -75,3 +77,8 @@ def retry_delay(tries: int, *, chance: float) -> float:
 def park_delay(parked: int, *, chance: float) -> float:
     """Growing by the number of parkings: half a second to half a minute, each within ± 25 %."""
     return float(min(_PARK_FIRST * 2.0 ** min(parked, 10), _PARK_LONGEST) * (0.75 + 0.5 * chance))
+
+
+def pause_in_hand(waits: int, *, chance: float) -> float:
+    """Before a message that is kept in hand is handled again: 0.1 to 5 seconds, each within ± 25 %."""
+    return float(min(_IN_HAND_FIRST * 2.0 ** min(waits, 10), _IN_HAND_LONGEST) * (0.75 + 0.5 * chance))

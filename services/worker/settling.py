@@ -34,6 +34,16 @@ class ComeBack:
 
 
 @dataclass(frozen=True, slots=True)
+class KeepInHand:
+    """Handle it again soon without letting go of it: nobody has recorded it, so what comes after it in its
+    conversation must not overtake it. Costs no try; where the worker ends meanwhile, it goes back unsettled.
+    """
+
+    reason: str
+    fields: Fields = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class PutAside:
     """Dead letter."""
 
@@ -41,7 +51,7 @@ class PutAside:
     fields: Fields = field(default_factory=dict)
 
 
-Settlement = Done | TryAgain | ComeBack | PutAside
+Settlement = Done | TryAgain | ComeBack | KeepInHand | PutAside
 
 
 class Poison(Exception):

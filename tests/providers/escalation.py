@@ -43,6 +43,10 @@ class ToyEscalation(
         """The next calls of an RPC get these."""
         self.script.setdefault(rpc, deque()).extend(answers)
 
+    def forget(self, rpc: str) -> None:
+        """Answer this RPC plainly from now on."""
+        self.script.pop(rpc, None)
+
     def requests(self, rpc: str) -> list[Any]:
         return self.calls.get(rpc, [])
 

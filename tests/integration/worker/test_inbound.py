@@ -104,6 +104,33 @@ async def test_escalation_away_costs_no_try(world: World) -> None:
     assert world.escalation.requests("FailTurn") == []
 
 
+async def test_messages_of_a_conversation_keep_their_order_while_escalation_is_away(world: World) -> None:
+    world.escalation.then("BeginTurn", *[grpc.StatusCode.UNAVAILABLE] * 6)
+    world.connect()
+    async with world.worker(max_retries=0):
+        for number in range(4):
+            await world.write(message_id=f"m{number}")
+        await world.until(lambda: len(world.escalation.requests("CompleteTurn")) == 4, seconds=30)
+        await world.until_empty(world.inbound)
+    begun = [request.message_id for request in world.escalation.requests("BeginTurn")]
+    assert begun == sorted(begun)
+    assert set(begun) == {"m0", "m1", "m2", "m3"}
+
+
+async def test_what_is_kept_in_hand_goes_back_unsettled_when_the_worker_stops(world: World) -> None:
+    world.escalation.then("BeginTurn", *[grpc.StatusCode.UNAVAILABLE] * 500)
+    world.connect()
+    async with world.worker(max_retries=0):
+        await world.write()
+        await world.until(lambda: world.escalation.requests("BeginTurn"))
+    assert world.escalation.requests("CompleteTurn") == []
+    world.escalation.forget("BeginTurn")
+    async with world.worker(max_retries=0):
+        await world.until(lambda: world.escalation.requests("CompleteTurn"), seconds=30)
+        await world.until_empty(world.inbound)
+    assert world.escalation.requests("FailTurn") == []
+
+
 async def test_tries_used_up_hand_over_and_put_aside(world: World) -> None:
     world.escalation.then("BeginTurn", *[grpc.StatusCode.INTERNAL] * 2)
     world.connect()

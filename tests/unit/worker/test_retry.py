@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.common.errors import Kind
-from services.worker.retry import GiveUp, Park, RetryAgain, next_step, park_delay, retry_delay
+from services.worker.retry import GiveUp, Park, RetryAgain, next_step, park_delay, pause_in_hand, retry_delay
 
 CHANCES = st.floats(0, 1)
 
@@ -48,3 +48,8 @@ def test_delays_grow_within_bounds(number: int, one: float, other: float) -> Non
 def test_the_far_sides_wish_is_granted() -> None:
     assert next_step(0, 3, Kind.NOT_READY, chance=0.5, retry_after=60) == RetryAgain(60)
     assert next_step(0, 3, Kind.UNAVAILABLE, chance=0.5, retry_after=60) == Park(60)
+
+
+@given(st.integers(0, 10_000), st.floats(0, 1))
+def test_what_is_kept_in_hand_is_handled_again_soon(waits: int, chance: float) -> None:
+    assert 0.07 < pause_in_hand(waits, chance=chance) <= 6.25
