@@ -69,7 +69,7 @@ def build_app(
         session: Session = request.scope[SESSION]
         actor = session.actor
         if actor.role is Role.OPERATOR:
-            return RedirectResponse("/all/tenants", 303)
+            return RedirectResponse("/all/tenants" if await shell.any_tenant() else "/all/new-tenant", 303)
         page = "overview" if actor.role is Role.ADMIN else "inbox"
         return RedirectResponse(f"/t/{actor.tenant_id}/{page}", 303)
 

@@ -94,6 +94,6 @@ def copy_button(visit: Visit, text: str) -> ui.button:
     async def copy() -> None:
         done = await ui.run_javascript(f"metachat.copy({json.dumps(text)})")
         key = "frame.copied" if done else "frame.not_copied"
-        ui.notify(visit.texts(key), type="positive" if done else "warning", position="top")
+        visit.notify(visit.texts(key), "positive" if done else "warning")
 
     return ui.button(visit.texts("frame.copy"), icon="content_copy", on_click=copy).props("outline no-caps")

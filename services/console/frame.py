@@ -115,6 +115,7 @@ MENU: Final = (
     _Entry("webhooks", "webhooks", "webhook", ADMINS),
     _Entry("audit", "audit", "history", ADMINS),
     _Entry("access", "access", "key", ADMINS),
+    _Entry("start", "start", "rocket_launch", ADMINS),
 )
 
 
@@ -137,7 +138,8 @@ def kept_text(visit: Visit, key: str, element: E) -> E:
 
 def sent_text(visit: Visit, key: str) -> None:
     """The text of `key` has arrived where it should: forget it."""
-    ui.run_javascript(f"metachat.forget({json.dumps(_kept_key(visit, key))})")
+    client = visit.client or ui.context.client
+    client.run_javascript(f"metachat.forget({json.dumps(_kept_key(visit, key))})")
 
 
 def _kept_key(visit: Visit, key: str) -> str:

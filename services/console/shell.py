@@ -59,6 +59,14 @@ class Shell:
         for spec in PAGES:
             ui.page(spec.address, response_timeout=12.0, title="Meta Chat Mesh")(self._endpoint(spec))
 
+    async def any_tenant(self) -> bool:
+        """Whether there is a tenant; yes where that cannot be said now."""
+        try:
+            request = tenant_pb2.ListTenantsRequest(page_size=1)
+            return bool((await self._desk.of_console().tenants.ListTenants(request)).tenants)
+        except ServiceError:
+            return True
+
     def _endpoint(self, spec: PageSpec) -> Callable[..., Any]:
         async def endpoint(**given: Any) -> Response | None:
             request: Request = given["request"]
@@ -109,6 +117,7 @@ class Shell:
             locale=locale,
             tenant_name=tenant_id,
             gateway_url=self._gateway_url,
+            client=client,
             on_away=self._back_end.doubt,
         )
         if spec.of_tenant:

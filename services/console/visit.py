@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from nicegui import ui
+from nicegui import Client, ui
 
 from services.common.errors import Kind, ServiceError
 from services.console.calls import Calls
@@ -30,6 +30,8 @@ class Visit:
     locale: str
     tenant_name: str = ""
     gateway_url: str = ""
+    # The page itself, as NiceGUI knows it; None in tests.
+    client: Client | None = field(default=None, repr=False, compare=False)
     on_away: Callable[[], None] = field(default=lambda: None, repr=False)
 
     @property
@@ -41,6 +43,14 @@ class Visit:
         """The address of a page of this tenant: "inbox", "conversations/ID"."""
         return f"/t/{self.tenant_id}/{page}"
 
+    def notify(self, text: str, kind: str = "positive") -> None:
+        """Say something at the top of the page: "positive", "negative", "warning" or "info".
+
+        Works after the element whose handler runs was deleted, where ui.notify does not.
+        """
+        with self.client or ui.context.client:
+            ui.notify(text, type=kind, position="top", close_button=self.texts("frame.close"))  # type: ignore[arg-type] # its words
+
     @contextlib.contextmanager
     def reporting(self) -> Iterator[None]:
         """What goes wrong with a call inside is said in words, and the page stays as it is.
@@ -48,16 +58,12 @@ class Visit:
         To be entered where the element context is the page's (handlers are). Code after the block runs in
         either case: put what depends on the answer inside.
         """
-        client = ui.context.client
         try:
             yield
         except ServiceError as error:
             if error.kind in _AWAY:
                 self.on_away()
-            with client:
-                ui.notify(
-                    self.words(error), type="negative", position="top", close_button=self.texts("frame.close")
-                )
+            self.notify(self.words(error), "negative")
 
     def words(self, error: ServiceError) -> str:
         """An error as a sentence for this person; the server's own words where no better ones are known."""

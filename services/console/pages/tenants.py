@@ -28,10 +28,19 @@ async def page(visit: Visit) -> None:
         if not token:
             break
 
+    with (
+        ui.element("div").classes("line"),
+        ui.element("a").props("href=/all/new-tenant").classes("button"),
+    ):
+        Words("span", visit.texts("tenants.create"))
+
     @ui.refreshable
     def listing(wanted: str = "") -> None:
         wanted = wanted.casefold().strip()
         matching = [each for each in tenants if wanted in each.name.casefold() or wanted in each.id]
+        if not tenants:
+            Words("p", visit.texts("tenants.none")).classes("quiet")
+            return
         Words("p", visit.texts("tenants.count", count=len(matching))).classes("quiet").props("role=status")
         with ui.element("ul").classes("card-list"):
             for tenant in matching[:_SHOWN]:

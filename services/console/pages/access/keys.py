@@ -102,7 +102,7 @@ class KeyList:
         with self._visit.reporting():
             await self._visit.calls.tenants.RevokeApiKey(tenant_pb2.RevokeApiKeyRequest(key_id=key.id))
             await self._fill()
-            ui.notify(text("access.key_revoked"), type="positive", position="top")
+            self._visit.notify(text("access.key_revoked"))
 
     def _create(self) -> None:
         text = self._texts

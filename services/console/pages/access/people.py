@@ -112,7 +112,7 @@ class PeopleList:
                     )
                     box.close()
                     await self._fill()
-                    ui.notify(text("access.person_added"), type="positive", position="top")
+                    self._visit.notify(text("access.person_added"))
 
             buttons(self._visit, box, text("access.add_person"), create)
         box.on("hide", box.delete)
@@ -150,7 +150,7 @@ class PeopleList:
                         )
                     box.close()
                     await self._fill()
-                    ui.notify(text("access.saved"), type="positive", position="top")
+                    self._visit.notify(text("access.saved"))
 
             buttons(self._visit, box, text("access.save"), save)
         box.on("hide", box.delete)
