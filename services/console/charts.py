@@ -21,6 +21,8 @@ _QUIET: Final = "var(--text-quiet)"
 _LINE: Final = "var(--line)"
 # As in console.css: widths of labels are measured with it.
 _FONT: Final = 'system-ui, "Segoe UI", Roboto, "Noto Sans", "DejaVu Sans", sans-serif'
+# So many characters stand beside each other above a chart in a card.
+_LEGEND_LINE: Final = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,8 +137,10 @@ def axes(
     values = value_axis(percent=percent, name=name)
     if sideways:
         categories["inverse"] = True
-        categories["axisLabel"] |= {"width": 130, "overflow": "truncate"}
-        return {**base(), "xAxis": values, "yAxis": categories}
+        categories["axisLabel"] |= {"width": 150, "overflow": "truncate"}
+        options = {**base(), "xAxis": values, "yAxis": categories}
+        options["grid"]["left"] = 20
+        return options
     return {**base(), "xAxis": categories, "yAxis": values}
 
 
@@ -211,7 +215,8 @@ def line(name: str, points: Sequence[Any], colour: str, **more: Any) -> dict[str
 
 
 def legend(names: Sequence[str]) -> dict[str, Any]:
-    """A legend above the chart; `grid` below makes room for it."""
+    """A legend above the chart, on two lines where one would be cut; `grid` below makes room for it."""
+    top = 40 if sum(len(name) + 4 for name in names) < _LEGEND_LINE else 62
     return {
         "legend": {
             "data": list(names),
@@ -220,12 +225,10 @@ def legend(names: Sequence[str]) -> dict[str, Any]:
             "itemWidth": 14,
             "itemHeight": 10,
             "icon": "roundRect",
-            "type": "scroll",
             "textStyle": {"color": "var(--text)", "fontFamily": _FONT},
-            "pageTextStyle": {"color": "var(--text)"},
             "inactiveColor": _QUIET,
         },
-        "grid": {"left": 8, "right": 28, "top": 40, "bottom": 8, "containLabel": True},
+        "grid": {"left": 8, "right": 28, "top": top, "bottom": 8, "containLabel": True},
     }
 
 
@@ -242,7 +245,9 @@ def marks(lines: Sequence[tuple[str, float, str]]) -> dict[str, Any]:
                     "formatter": name,
                     "color": "var(--text)",
                     "position": "end",
-                    "distance": [0, 2 + 14 * (number % 2)],
+                    "align": "left" if where < 0.7 else "right",
+                    # Each on a line of its own: thresholds may lie close together.
+                    "distance": [0, 2 + 14 * number],
                 },
             }
             for number, (name, where, colour) in enumerate(lines)

@@ -24,7 +24,7 @@ def histogram(figures: Figures) -> Chart:
         "splitNumber": 10,
     }
     options["yAxis"] = charts.value_axis()
-    options["grid"]["top"] = 52
+    options["grid"]["top"] = 76
     series = charts.bars(text("overview.turns"), [], SERIES[0]) | {
         "data": [[(place + 0.5) / _BINS, count] for place, count in enumerate(counts)],
         "barWidth": "88%",
