@@ -62,6 +62,7 @@ class ScriptedServer:
     def __init__(self) -> None:
         self.requests: list[Request] = []
         self._script: deque[Behaviour] = deque()
+        self._otherwise: Behaviour | None = None
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._server: asyncio.Server | None = None
@@ -78,8 +79,17 @@ class ScriptedServer:
 
     def _next(self, request: Request) -> Reply:
         self.requests.append(request)
-        behaviour = self._script.popleft() if self._script else self.answer
+        otherwise = self._otherwise or self.answer
+        behaviour = self._script.popleft() if self._script else otherwise
         return behaviour if isinstance(behaviour, Reply) else behaviour(request)
+
+    def always(self, behaviour: Behaviour) -> None:
+        """Answer this from now on, instead of `answer`, when nothing is scripted."""
+        self._otherwise = behaviour
+
+    def clear(self) -> None:
+        """Forget what is scripted and not used."""
+        self._script.clear()
 
     def script(self, *behaviours: Behaviour) -> None:
         """The next requests get these, one each, in order."""

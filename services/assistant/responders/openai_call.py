@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from metachat.escalation.v1.settings_pb2 import LlmSettings
 
+from services.assistant.responders.addresses import AddressRefused
 from services.assistant.responders.backoff import retry_after
 from services.assistant.responders.completion import BadCompletion, Completion, read
 from services.assistant.responders.dialects import OPTIONAL, Dialects, adapt, blamed
@@ -92,8 +93,14 @@ class _Refused(Exception):
 async def _send(client: Any, llm: LlmSettings, request: dict[str, Any], seconds: float) -> Completion:
     import openai
 
+    from services.assistant.responders.openai_transport import AnswerRefused
+
     try:
         raw = await client.chat.completions.with_raw_response.create(**request, timeout=seconds)
+    except AddressRefused as error:
+        raise Failure("address_refused", str(error), passing=False) from error
+    except AnswerRefused as error:
+        raise Failure("bad_response", str(error), passing=False) from error
     except openai.APITimeoutError as error:
         raise Failure("timeout", f"no answer within {seconds:.1f} s", passing=True) from error
     except openai.APIStatusError as error:

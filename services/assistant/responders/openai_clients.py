@@ -21,8 +21,12 @@ _CONNECT: Final = 5.0
 class Clients:
     """Lends clients; the least recently used is closed once nobody uses it any more."""
 
-    def __init__(self, limit: int = _CLIENTS) -> None:
-        """Keeps up to `limit` idle and busy clients; more only while all are busy."""
+    def __init__(self, *, allow_private: bool, limit: int = _CLIENTS) -> None:
+        """Keeps up to `limit` idle and busy clients; more only while all are busy.
+
+        `allow_private`: whether they may connect to addresses inside.
+        """
+        self._allow_private = allow_private
         self._limit = limit
         self._clients: OrderedDict[str, AsyncOpenAI] = OrderedDict()
         self._users: dict[str, int] = {}
@@ -36,7 +40,7 @@ class Clients:
         if client is None:
             await load()
             # Another draft may have made it while the library was loaded.
-            client = self._clients.get(name) or _open(base_url, api_key)
+            client = self._clients.get(name) or _open(base_url, api_key, allow_private=self._allow_private)
             self._clients[name] = client
         self._clients.move_to_end(name)
         self._users[name] = self._users.get(name, 0) + 1
@@ -73,10 +77,14 @@ def _import() -> None:
     import openai.resources.chat.completions
     import openai.types.chat  # noqa: F401 - loaded for its cost, off the hot path
 
+    import services.assistant.responders.openai_transport  # noqa: F401 - loaded for its cost, off the hot path
 
-def _open(base_url: str, api_key: str) -> AsyncOpenAI:
+
+def _open(base_url: str, api_key: str, *, allow_private: bool) -> AsyncOpenAI:
     import httpx2
     import openai
+
+    from services.assistant.responders.openai_transport import GuardedTransport
 
     parts = urlsplit(base_url or DEFAULT_BASE_URL)
     query = dict(parse_qsl(parts.query))
@@ -94,7 +102,11 @@ def _open(base_url: str, api_key: str) -> AsyncOpenAI:
             # A redirect could lead where the base address must not.
             follow_redirects=False,
             timeout=httpx2.Timeout(60.0, connect=_CONNECT),
-            limits=httpx2.Limits(max_connections=64, max_keepalive_connections=8, keepalive_expiry=30.0),
+            transport=GuardedTransport(
+                base_url or DEFAULT_BASE_URL,
+                allow_private=allow_private,
+                limits=httpx2.Limits(max_connections=64, max_keepalive_connections=8, keepalive_expiry=30.0),
+            ),
         ),
     )
     # Both would come from the operator's environment.

@@ -12,7 +12,7 @@ from metachat.confidence.v1.confidence_pb2 import HistoryMessage, Passage
 from metachat.escalation.v1.conversation_pb2 import DraftTask
 
 from services.assistant.responders import prompt
-from services.assistant.responders.addresses import AddressRefused, check_outside, is_outside
+from services.assistant.responders.addresses import AddressRefused, is_outside, outside_address
 from services.assistant.responders.backoff import MAX_ATTEMPTS, attempt_limit, pause, retry_after
 from services.assistant.responders.completion import BadCompletion, Completion, read
 from services.assistant.responders.dialects import Dialects, adapt, blamed
@@ -213,11 +213,11 @@ def test_inside_addresses(address: str, outside: bool) -> None:
 )
 async def test_inside_base_urls_are_refused(url: str) -> None:
     with pytest.raises(AddressRefused):
-        await check_outside(url)
+        await outside_address(url)
 
 
 async def test_outside_base_urls_pass() -> None:
-    await check_outside("https://8.8.8.8/v1")
+    await outside_address("https://8.8.8.8/v1")
 
 
 @given(st.text(max_size=50), st.integers(0, 20))
@@ -233,7 +233,7 @@ def test_half_surrogates_become_question_marks() -> None:
 
 
 async def test_few_clients_are_kept_and_none_in_use_is_closed() -> None:
-    clients = Clients(limit=2)
+    clients = Clients(allow_private=False, limit=2)
     async with clients.lend("http://a/v1", "k") as used:
         for name in "bcd":
             async with clients.lend(f"http://{name}/v1", "k"):
