@@ -300,7 +300,7 @@ class _Turn:
 
     def unused(self) -> None:
         """It is not sent after all."""
-        self._pace.unused(self._account)
+        self._pace.unused(self._account, self._recipient)
 
     def went(self, result: SendResult, chance: float) -> None:
         """What the provider said to it."""

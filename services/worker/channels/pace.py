@@ -53,6 +53,9 @@ class _Bucket:
     def take(self) -> None:
         self.tokens -= 1.0
 
+    def give_back(self) -> None:
+        self.tokens = min(self.burst, self.tokens + 1.0)
+
 
 @dataclass(slots=True)
 class _Account:
@@ -135,9 +138,16 @@ class Pace:
             account.probe_until = now + _PROBE_SECONDS
         return GO
 
-    def unused(self, account_id: str) -> None:
-        """Nothing was sent after all: another may try."""
-        self._accounts.get((account_id,)).probe_until = 0.0
+    def unused(self, account_id: str, recipient: str) -> None:
+        """Nothing was sent after all: another may try.
+
+        Without the places of those that only wait for an earlier message, that one would never find its own.
+        """
+        account = self._accounts.get((account_id,))
+        account.probe_until = 0.0
+        account.bucket.give_back()
+        if self.pairs:
+            self._pairs.get((account_id, recipient)).bucket.give_back()
 
     def taken(self, account_id: str, recipient: str) -> None:
         """The provider answered as it should, whatever the answer was."""
