@@ -61,7 +61,7 @@ def list_channels(tenant: str, as_json: bool) -> None:
         print_json(channels)
         return
     print_table(
-        ["KIND", "ACCOUNT", "NAME", "TOKEN", "ANSWERED"],
+        ["KIND", "ACCOUNT", "NAME", "TOKEN", "ANSWERED", "NEEDS"],
         (
             (
                 tenant_pb2.Channel.Kind.Name(channel.kind).lower(),
@@ -69,11 +69,20 @@ def list_channels(tenant: str, as_json: bool) -> None:
                 channel.display_name,
                 "stored" if channel.access_token_set else "missing",
                 "yes" if channel.enabled else "no",
+                needs(channel),
             )
             for channel in channels
         ),
         empty=f"no channels: metachat channels add {tenant} whatsapp --phone-number-id … --access-token -",
     )
+
+
+def needs(channel: tenant_pb2.Channel) -> str:
+    """What a person must do about the channel; empty: nothing."""
+    if not channel.attention:
+        return ""
+    since = channel.attention_since.ToDatetime().isoformat(sep=" ", timespec="minutes")
+    return f"{channel.attention} since {since} UTC: {channel.attention_detail}"[:120]
 
 
 @command.command()

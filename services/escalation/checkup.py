@@ -10,13 +10,13 @@ import json
 import os
 import sys
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
 from alembic.config import Config
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, select, text
+from sqlalchemy import Connection, func, select, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from services.common.errors import ServiceError
@@ -25,12 +25,13 @@ from services.common.settings import EnvironmentReader, SettingsError
 from services.escalation.sealed_secrets import every_secret
 from services.escalation.secrets import SecretBox, SecretUnreadable, key_id_of
 from services.escalation.store.database import Database, database_for, parse_url
-from services.escalation.store.schema import events
+from services.escalation.store.schema import channels, events, outbox
 
 OK: Final = "ok"
 WARNING: Final = "warning"
 FAULT: Final = "fault"
 _SKEW_SECONDS: Final = 5.0
+_RECENT: Final = timedelta(days=7)
 _MIGRATIONS: Final = Path(__file__).parent / "migrations"
 
 
@@ -80,6 +81,7 @@ async def _contents(database: Database, installation: Installation) -> list[Find
         return [Finding("revision", FAULT, says)]
     found = [Finding("revision", OK, f"{revision}, the newest")]
     found += await database.read(_clock)
+    found += await database.read(_channels)
     if installation.secret_key:
         box = SecretBox(installation.secret_key)
         found.append(await database.read(lambda c: _secrets(c, box)))
@@ -116,6 +118,35 @@ def _clock(connection: Connection) -> list[Finding]:
         says = f"the newest event is of {when} UTC, in the future: correct this machine's clock"
         return [Finding("clock", FAULT, says)]
     return [Finding("clock", OK, "agrees with what is stored")]
+
+
+def _channels(connection: Connection) -> list[Finding]:
+    """Accounts that take no messages, and messages of which nobody knows whether they arrived."""
+    found = [
+        Finding(
+            "channel",
+            FAULT,
+            f"{row.tenant_id}, {row.kind}: {row.attention} ({row.attention_detail[:120] or 'no words'}); its "
+            f"messages wait: put it right at Meta, then metachat channels add {row.tenant_id} {row.kind}",
+        )
+        for row in connection.execute(select(channels).where(channels.c.attention != ""))
+    ]
+    since = datetime.now(UTC) - _RECENT
+    unknown = connection.execute(
+        select(outbox.c.tenant_id, func.count())
+        .where(outbox.c.state == "delivery_unknown", outbox.c.updated_at >= since)
+        .group_by(outbox.c.tenant_id)
+    ).all()
+    found += [
+        Finding(
+            "deliveries",
+            WARNING,
+            f"{tenant_id}: of {count} messages nobody knows whether they arrived: "
+            f"metachat deliveries list {tenant_id} --state delivery_unknown",
+        )
+        for tenant_id, count in unknown
+    ]
+    return found or [Finding("channels", OK, "no account needs anybody, every delivery of the week is known")]
 
 
 def _secrets(connection: Connection, box: SecretBox) -> Finding:
