@@ -33,6 +33,7 @@ from services.escalation.tenants import TenantDirectory
 # In the place of a tenant: all of them. Callers that are bound to a tenant cannot name it.
 EVERYBODY: Final = "-"
 _PAGE: Final = 200
+_MOST_PAGES: Final = 20
 _LISTED: Final = 50
 _log = get_logger(__name__)
 
@@ -166,12 +167,10 @@ class QueueDesk:
         """Carry out `decide` on the named, or on all that lie there now."""
         done = Done()
         wanted = frozenset(ids)
-        now = self._clock.now().timestamp()
         gone: dict[str, str] = {}
 
         def choose(letter: DeadLetter) -> Keep | Replay | Discard:
-            named = letter.id in wanted if wanted else letter.dead_at <= now
-            if not named or not _of_tenant(letter, tenant_id):
+            if (wanted and letter.id not in wanted) or not _of_tenant(letter, tenant_id):
                 return KEEP
             decision = decide(letter)
             if not isinstance(decision, Keep):
@@ -181,12 +180,11 @@ class QueueDesk:
         try:
             with _queue_errors():
                 for place in await self._order_places(tenant_id, wanted):
-                    # Whole pages of what stays would be shown for ever: on only while something moves.
-                    before = -1
-                    while len(gone) != before:
+                    # Whole pages of what stays would be shown for ever, and what fails again comes again.
+                    for _ in range(_MOST_PAGES):
                         before = len(gone)
                         shown = await self._queue.sweep_dead_letters(place, choose, limit=MOST_LETTERS)
-                        if wanted or shown < MOST_LETTERS:
+                        if wanted or shown < MOST_LETTERS or len(gone) == before:
                             break
         finally:
             done.count = len(gone)

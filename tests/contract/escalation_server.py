@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -261,8 +261,10 @@ async def world(database_url: str, tmp_path: Path) -> AsyncIterator[World]:
 
 
 @asynccontextmanager
-async def running(database_url: str, folder: Path, **changes: Any) -> AsyncIterator[World]:
-    """The service on this database; `changes` to its settings."""
+async def running(
+    database_url: str, folder: Path, *, installed: Mapping[str, Any] | None = None, **changes: Any
+) -> AsyncIterator[World]:
+    """The service on this database; `changes` to its settings, `installed` to the installation's."""
     async with AsyncExitStack() as stack:
         confidence = ScriptedConfidence()
         confidence_server = build_server(
@@ -278,13 +280,16 @@ async def running(database_url: str, folder: Path, **changes: Any) -> AsyncItera
         confidence_port = await confidence_server.start()
         stack.push_async_callback(confidence_server.stop)
         installation = Installation(
-            production=False,
-            data_folder=folder,
-            secret_key=KEY,
-            internal_token=INTERNAL,
-            operator_token=OPERATOR,
-            rabbitmq_url=None,
-            database_url=Secret(database_url),
+            **{
+                "production": False,
+                "data_folder": folder,
+                "secret_key": KEY,
+                "internal_token": INTERNAL,
+                "operator_token": OPERATOR,
+                "rabbitmq_url": None,
+                "database_url": Secret(database_url),
+                **(installed or {}),
+            }
         )
         settings = Settings(
             **{

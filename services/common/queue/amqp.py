@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 from aiormq.exceptions import DeliveryError, PublishError
@@ -13,6 +13,7 @@ from services.common.queue.amqp_dead_letters import DeadLetterDesk
 from services.common.queue.amqp_declarations import Declarations
 from services.common.queue.amqp_holding import Counting
 from services.common.queue.amqp_link import DRIVER_ERRORS, Link, Session, describe
+from services.common.queue.amqp_mending import Mending
 from services.common.queue.amqp_message import to_properties
 from services.common.queue.dead_letters import Decide
 from services.common.queue.port import Depth, Envelope, QueueName, QueueUnavailable, Retry
@@ -20,6 +21,7 @@ from services.common.queue.port import Depth, Envelope, QueueName, QueueUnavaila
 _DECLARE_TIMEOUT = 10.0
 _REPUBLISH_TIMEOUT = 10.0
 _SWEEP_TIMEOUT = 25.0
+_MEND_TIMEOUT = 600.0
 
 
 class AmqpQueue:
@@ -30,6 +32,7 @@ class AmqpQueue:
         """Raises ValueError when the URL is none."""
         self._declarations = Declarations()
         self._desk = DeadLetterDesk(self._declarations)
+        self._mending = Mending(self._declarations, self._desk)
         self._counting = Counting()
         self._publishing = Link(url, "publish", self._declarations.base)
         self._consuming = Link(url, "consume")
@@ -128,6 +131,14 @@ class AmqpQueue:
     async def retire(self, name: QueueName, reason: str) -> bool:
         async with self._guard(_SWEEP_TIMEOUT) as session:
             return await self._desk.retire(session, name, reason)
+
+    async def mend(self, name: QueueName) -> int | None:
+        async with self._guard(_MEND_TIMEOUT) as session:
+            return await self._mending.mend(session, name)
+
+    async def redistribute(self, name: QueueName, route: Callable[[str], QueueName]) -> int:
+        async with self._guard(_MEND_TIMEOUT) as session:
+            return await self._mending.redistribute(session, name, route)
 
     async def declare_anew(self, name: QueueName) -> None:
         """Also when it was declared before: somebody may have deleted it."""

@@ -32,6 +32,7 @@ from services.common.queue.port import Retry
 from services.common.queue.topology import QueueName
 
 _RETIRED_AT_ONCE = 500
+_MOMENT = 0.05
 _NOBODY = "its queue is gone: nobody took it back after a wait"
 
 
@@ -83,9 +84,13 @@ class DeadLetterDesk:
             return False
         for exchange in exchanges:
             await session.main.queue_unbind(queue, exchange, name.routing_key)
-        if await move(session, queue, lambda message: self._to_unrouted(session, name, message, reason)):
+        # What was on its way takes a moment. Without a consumer nothing can be in hand.
+        await asyncio.sleep(_MOMENT)
+        count = await self._counting.count(session, queue)
+        if count is not None and count[0]:
+            await move(session, queue, lambda message: self._to_unrouted(session, name, message, reason))
             return False  # look again before it goes
-        if await self._counting.count(session, queue) != (0, 0):
+        if count != (0, 0):
             return False
         await session.main.queue_delete(queue)
         return True

@@ -12,7 +12,15 @@ from services.common.queue.dead_letters import Decide
 from services.common.queue.embedded_file import Claimed, QueueFile
 from services.common.queue.embedded_writer import Claims, Writer
 from services.common.queue.handout import HandedOut, Handout
-from services.common.queue.port import DeliveryLost, Depth, Envelope, QueueName, QueueUnavailable, Retry
+from services.common.queue.port import (
+    DeliveryLost,
+    Depth,
+    Envelope,
+    QueueInUse,
+    QueueName,
+    QueueUnavailable,
+    Retry,
+)
 
 _DECLARE_TIMEOUT = 10.0
 _SWEEP_TIMEOUT = 20.0
@@ -84,6 +92,20 @@ class EmbeddedQueue:
             durable=True,
         )
         return int(shown)
+
+    async def mend(self, name: QueueName) -> int | None:
+        """Queues of a file have no arguments."""
+        return None
+
+    async def redistribute(self, name: QueueName, route: Callable[[str], QueueName]) -> int:
+        moved = await self._within(
+            _SWEEP_TIMEOUT,
+            lambda file, now: embedded_dead_letters.redistribute(file, name, route),
+            durable=True,
+        )
+        if moved is None:
+            raise QueueInUse(f"{name.queue} is consumed: stop the workers first")
+        return int(moved)
 
     async def retire(self, name: QueueName, reason: str) -> bool:
         gone = await self._within(

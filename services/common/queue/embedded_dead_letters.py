@@ -1,6 +1,7 @@
 """Dead letters and leftovers in the queue file; each function runs inside one transaction of the writer."""
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 from services.common.queue import topology
@@ -73,6 +74,23 @@ def retire(file: QueueFile, routing_key: str, reason: str, now: float) -> bool:
             (lost, dead_reason if state == DEAD else reason, now, json.dumps(kept), seq),
         )
     return True
+
+
+def redistribute(file: QueueFile, name: QueueName, route: Callable[[str], QueueName]) -> int | None:
+    """See `Queue.redistribute`; None where somebody has a message of it in hand. Rows keep their numbers, and
+    with them their order.
+    """
+    source = file.queue_id(name.routing_key)
+    rows = file.connection.execute(
+        "SELECT seq, state, ordering_key FROM messages WHERE queue = ? AND state <> ?", (source, DEAD)
+    ).fetchall()
+    if any(state == IN_HAND for _, state, _ in rows):
+        return None
+    for seq, _, key in rows:
+        file.connection.execute(
+            "UPDATE messages SET queue = ? WHERE seq = ?", (file.queue_id(route(key).routing_key), seq)
+        )
+    return len(rows)
 
 
 def _letter(row: tuple[Any, ...], place: QueueName | None) -> DeadLetter:

@@ -15,7 +15,7 @@ Guarantees, kept by both implementations and tested by one contract suite:
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, Self
 
@@ -34,6 +34,7 @@ __all__ = [
     "Depth",
     "Envelope",
     "Queue",
+    "QueueInUse",
     "QueueName",
     "QueueUnavailable",
     "Retry",
@@ -51,6 +52,10 @@ class TopologyConflict(QueueUnavailable):
 
 class DeliveryLost(QueueUnavailable):
     """This delivery is no longer ours (connection cut, lease run out): it will be handed out again."""
+
+
+class QueueInUse(Exception):
+    """What was asked for needs a queue that nobody consumes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,6 +234,17 @@ class Queue(Protocol):
         what is not decided stays as it lies. A replay is confirmed before the dead letter goes: a crash
         between the two leaves two copies, never none. Raises QueueUnavailable, also when another sweep holds
         the place for long; what was done before that stays done.
+        """
+
+    async def mend(self, name: QueueName) -> int | None:
+        """Make a queue anew that has other arguments than ours; gives how many messages were moved.
+
+        None: nothing was to be done. Raises QueueInUse while somebody consumes it, QueueUnavailable.
+        """
+
+    async def redistribute(self, name: QueueName, route: Callable[[str], QueueName]) -> int:
+        """Move what waits in a queue to those that `route` names for each ordering key, in order and with its
+        past; gives how many. Raises QueueInUse while somebody consumes it, QueueUnavailable.
         """
 
     async def retire(self, name: QueueName, reason: str) -> bool:

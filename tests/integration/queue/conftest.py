@@ -38,6 +38,10 @@ class QueueInstallation:
         self._names.append(name)
         return name
 
+    def adopt(self, name: QueueName) -> None:
+        """It is removed at the end as well."""
+        self._names.append(name)
+
     async def holder(self, name: QueueName) -> asyncio.subprocess.Process:
         """A child that has at least one message of the queue in hand."""
         child = await asyncio.create_subprocess_exec(

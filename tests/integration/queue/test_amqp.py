@@ -13,7 +13,14 @@ from aiormq.exceptions import ChannelNotFoundEntity
 
 from services.common.queue import topology
 from services.common.queue.amqp import AmqpQueue
-from services.common.queue.port import DeliveryLost, Queue, QueueUnavailable, Retry, TopologyConflict
+from services.common.queue.port import (
+    DeliveryLost,
+    Queue,
+    QueueInUse,
+    QueueUnavailable,
+    Retry,
+    TopologyConflict,
+)
 from services.common.queue.topology import QueueName
 from tests.integration.queue.conftest import QueueInstallation, envelope, take
 from tests.integration.queue.proxy import Proxy
@@ -255,6 +262,55 @@ async def test_other_arguments_are_said_and_lived_with(
             await (await take(consumer)).ack()
     said = [record for record in caplog.records if "queue_arguments_differ" in str(record.msg)]
     assert len(said) == 1
+
+
+async def test_a_queue_with_other_arguments_is_made_anew_and_keeps_its_messages(
+    broker: QueueInstallation,
+) -> None:
+    name = broker.name()
+    async with opened(broker.url) as queue, plain_channel(broker.url) as channel:
+        for wrong in (name.queue, name.dead_letter):
+            await channel.declare_queue(wrong, durable=True, arguments={"x-queue-type": "quorum"})
+        for number in range(30):
+            await queue.publish(name, envelope(number, "a"))
+        async with queue.consume([name], prefetch=2) as consumer:
+            for _ in range(2):
+                await (await take(consumer)).dead_letter("before")
+            await take(consumer)
+            with pytest.raises(QueueInUse, match="stop the workers"):
+                await queue.mend(name)
+        async with asyncio.timeout(20):
+            while True:
+                with suppress(QueueInUse):  # the consumer has only just gone
+                    assert await queue.mend(name) == 30
+                    break
+                await asyncio.sleep(0.05)
+        assert name.queue not in queue.conflicts
+        assert await queue.mend(name) is None
+        async with queue.consume([name], prefetch=5) as consumer:
+            for number in range(2, 30):
+                delivery = await take(consumer)
+                assert delivery.envelope == envelope(number, "a")
+                await delivery.ack()
+        assert (await next_dead_letter(channel, name)).message_id == "wamid.0"
+    async with opened(broker.url) as again:
+        await again.declare(name)
+        assert name.queue not in again.conflicts
+
+
+async def test_what_a_crash_left_in_the_helper_comes_back(broker: QueueInstallation) -> None:
+    name = broker.name()
+    async with opened(broker.url) as queue, plain_channel(broker.url) as channel:
+        await queue.declare(name)
+        helper = await channel.declare_queue(
+            f"{name.queue}.moving", durable=True, arguments=dict(topology.dead_letter_arguments())
+        )
+        for number in range(3):
+            message = aio_pika.Message(b"x", message_id=f"{number}", type="some.Type")
+            await channel.default_exchange.publish(message, helper.name)
+        assert await queue.mend(name) == 3
+        async with queue.consume([name], prefetch=5) as consumer:
+            assert [(await take(consumer)).envelope.message_id for _ in range(3)] == ["0", "1", "2"]
 
 
 async def test_an_exchange_of_another_kind_is_a_clear_error(broker: QueueInstallation) -> None:

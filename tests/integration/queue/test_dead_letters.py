@@ -1,12 +1,13 @@
 """Dead letters and queues nobody needs any more, on both implementations."""
 
 import asyncio
+from collections.abc import Sequence
 
 import pytest
 
 from services.common.queue.dead_letters import DISCARD, KEEP, DeadLetter, Explain, Replay
-from services.common.queue.port import Queue
-from services.common.queue.topology import DELIVERY_LIMIT, QueueName
+from services.common.queue.port import Queue, QueueInUse
+from services.common.queue.topology import DELIVERY_LIMIT, Partitions, QueueName
 from tests.integration.queue.conftest import QueueInstallation, envelope, nothing_comes, take
 from tests.integration.queue.test_contract import settled_depth
 
@@ -181,3 +182,48 @@ async def test_depths_of_many_and_what_waits_to_return(installation: QueueInstal
                 await asyncio.sleep(0.05)
     depths = await queue.depths([one, QueueName("nobody", "whatsapp", "inbound"), two])
     assert [(depth.ready, depth.dead_letters) for depth in depths] == [(1, 0), (0, 0), (0, 0)]
+
+
+async def waiting(queue: Queue, names: Sequence[QueueName]) -> int:
+    return sum(depth.ready + (depth.delayed or 0) for depth in await queue.depths(names))
+
+
+@pytest.mark.parametrize(("before", "after"), [(1, 3), (3, 1), (2, 4)])
+async def test_messages_move_to_another_number_of_partitions_in_order(
+    installation: QueueInstallation, before: int, after: int
+) -> None:
+    queue, name = await installation.open(), installation.name()
+    old, new = Partitions(before), Partitions(after, before)
+    for partition in {*old.all(name), *new.all(name)}:
+        installation.adopt(partition)
+    for number in range(24):
+        key = f"k{number % 5}"
+        await queue.publish(old.of(name, key), envelope(number, key))
+    busy = old.of(name, "k0")
+    async with queue.consume([busy], prefetch=1) as consumer:
+        await (await take(consumer)).retry(0.25, reason="once")
+        await take(consumer)
+        with pytest.raises(QueueInUse, match="stop the workers"):
+            await queue.redistribute(busy, lambda key: new.of(name, key))
+    async with asyncio.timeout(10):
+        while await waiting(queue, old.all(name)) != 24:  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+    moved = 0
+    async with asyncio.timeout(20):
+        for partition in new.old(name):
+            moved += await queue.redistribute(partition, lambda key: new.of(name, key))
+            while not await queue.retire(partition, "moved"):  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+    order: dict[str, list[int]] = {}
+    tries = []
+    async with queue.consume(new.all(name), prefetch=3) as consumer:
+        for _ in range(24):
+            delivery = await take(consumer)
+            number = int(delivery.envelope.message_id[6:])
+            tries.append(delivery.tries)
+            if number:  # the one that waited for its retry came back behind the others
+                order.setdefault(delivery.envelope.ordering_key, []).append(number)
+            await delivery.ack()
+    assert sum(tries) == 1
+    assert sorted(number for numbers in order.values() for number in numbers) == list(range(1, 24))
+    assert all(numbers == sorted(numbers) for numbers in order.values())
