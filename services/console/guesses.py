@@ -40,6 +40,11 @@ class Guesses:
             del self._left[max(self._left, key=lambda known: self._now_left(known, now))]
         self._left[address] = (max(0.0, left - 1), now)
 
+    @property
+    def addresses(self) -> int:
+        """How many addresses are remembered."""
+        return len(self._left)
+
     def _now_left(self, address: str, now: float) -> float:
         left, then = self._left.get(address, (float(FREE), now))
         return min(float(FREE), left + (now - then) / REFILL_SECONDS)

@@ -215,7 +215,8 @@ class Shell:
                 .classes("icon-button")
             ):
                 ui.icon("light_mode" if following == "light" else "dark_mode").props("aria-hidden=true")
-            who = f"{visit.actor.name} · {texts('frame.role.' + visit.actor.role.value)}"
+            role = texts(f"frame.role.{visit.actor.role.value}")
+            who = role if visit.actor.role is Role.OPERATOR else f"{visit.actor.name} · {role}"
             Words("span", who).classes("who").props(_quoted("title", who))
             with (
                 ui.element("form").props("method=post action=/sign-out").classes("sign-out"),

@@ -43,6 +43,10 @@ class Texts:
     def __contains__(self, key: str) -> bool:
         return key in self._entries
 
+    def entry(self, key: str) -> str | Mapping[str, str]:
+        """The text as it stands in its file, or its plural forms."""
+        return self._entries[key]
+
     @property
     def keys(self) -> frozenset[str]:
         """All keys."""
