@@ -8,7 +8,7 @@ from metachat.escalation.v1 import tenant_pb2
 from nicegui import ui
 
 from services.console.frame import ADMINS, Visit, Words, moment, tenant_page
-from services.console.pages.settings.controls import quoted
+from services.console.pages.settings.controls import quoted, table_place
 from services.console.pages.settings.edits import paths_of_json
 from services.console.pages.settings.saving import actor_words, shown_json
 from services.console.pages.settings.wording import label, value
@@ -69,7 +69,7 @@ def _differences(visit: Visit, before: Any, after: Any) -> None:
     old, new = dict(paths_of_json(before)), dict(paths_of_json(after))
     if not old and not new:
         return
-    with ui.element("div").classes("table-wrap"), ui.element("table").classes("plain changes"):
+    with table_place(texts("settings.save.caption")), ui.element("table").classes("plain changes"):
         Words("caption", texts("settings.save.caption")).classes("visually-hidden")
         with ui.element("thead"), ui.element("tr"):
             for name in ("field", "before", "after"):

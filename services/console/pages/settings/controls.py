@@ -203,8 +203,7 @@ def chips(editor: Editor, path: str, *, most: int) -> None:
         editor.on_change(lambda which: draw() if which == EVERYTHING else None)
 
 
-def note(place: Element | None = None, *, kind: str = "") -> Words:
-    """A line that says something of its own accord; empty it is not there."""
-    line = Words("p", "").classes(f"note {kind}").props("role=status")
-    line.bind_visibility_from(line, "text", backward=bool)
-    return line
+def table_place(name: str) -> Element:
+    """Where a table stands that may be wider than a telephone: it scrolls by itself, by keyboard too."""
+    place = ui.element("div").classes("table-wrap").props("tabindex=0 role=region")
+    return place.props(quoted("aria-label", name))

@@ -65,6 +65,8 @@ def _contents(visit: Visit) -> None:
         for name in _SECTIONS:
             with ui.element("a").props(f"href=#{name}"):
                 Words("span", visit.texts(f"settings.section.{name}"))
+        with ui.element("a").props("href=#test-box"):
+            Words("span", visit.texts("settings.test.title"))
 
 
 def _sections(editor: Editor) -> tuple[WhatIf, Channels]:

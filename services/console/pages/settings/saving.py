@@ -11,7 +11,7 @@ from nicegui import ui
 
 from services.common.errors import FieldFault, Kind, ServiceError
 from services.console.frame import Words, moment
-from services.console.pages.settings.controls import quoted
+from services.console.pages.settings.controls import quoted, table_place
 from services.console.pages.settings.editor import Editor
 from services.console.pages.settings.edits import Conflict, Edits
 from services.console.pages.settings.wording import label, value
@@ -119,7 +119,7 @@ async def _send(editor: Editor) -> None:
 def changes_table(editor: Editor, edits: Edits) -> None:
     """What differs: field, before, after."""
     texts = editor.visit.texts
-    with ui.element("div").classes("table-wrap"), ui.element("table").classes("plain changes"):
+    with table_place(texts("settings.save.caption")), ui.element("table").classes("plain changes"):
         Words("caption", texts("settings.save.caption")).classes("visually-hidden")
         with ui.element("thead"), ui.element("tr"):
             for name in ("field", "before", "after"):

@@ -17,6 +17,8 @@ from services.console.pages.settings.wording import number
 _CALL_SECONDS: Final = 45.0
 # A bar is full at so many log-odds.
 _FULL: Final = 3.0
+# What weighs less changes no figure that is shown.
+_HEARD: Final = 0.005
 _TONES: Final = {
     Decision.CONTINUE: "good",
     Decision.SEND_WITH_DISCLAIMER: "good",
@@ -170,8 +172,9 @@ class TestBox:
         if not signals:
             return
         Words("h3", texts("settings.test.signals"))
+        loud = [signal for signal in signals if abs(signal.contribution) >= _HEARD]
         with ui.element("ul").classes("signals"):
-            for signal in sorted(signals, key=lambda each: -abs(each.contribution)):
+            for signal in sorted(loud, key=lambda each: -abs(each.contribution)):
                 with ui.element("li"):
                     with ui.element("div").classes("signal-head"):
                         Words("span", _known(self._editor, f"settings.signal.{signal.name}")).classes("cut")
@@ -182,6 +185,8 @@ class TestBox:
                     with ui.element("span").classes("signal-line").props("aria-hidden=true"):
                         ui.element("span").classes(f"signal-bar {side}").style(f"--share: {share:.4f}")
                     Words("p", signal.reason).classes("help")
+        if len(loud) < len(signals):
+            Words("p", texts("settings.test.quiet", count=len(signals) - len(loud))).classes("help")
 
 
 def _known(editor: Editor, key: str) -> str:

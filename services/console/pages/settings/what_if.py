@@ -12,6 +12,7 @@ from nicegui import ui
 from services.common.errors import Kind, ServiceError
 from services.console.frame import Words
 from services.console.pages.settings import thresholds
+from services.console.pages.settings.controls import table_place
 from services.console.pages.settings.editor import EVERYTHING, Editor, Later
 from services.console.pages.settings.thresholds import IMMEDIATE, MODE, REVIEW
 from services.console.pages.settings.wording import number, percent
@@ -68,7 +69,7 @@ class WhatIf:
                     value=0,
                 ).props("outlined dense options-dense")
             self._says = Words("p", "").props("role=status aria-live=polite").classes("what-if-says")
-            self._table = ui.element("div").classes("table-wrap")
+            self._table = table_place(texts("settings.whatif.caption"))
             self._error = Words("p", "").classes("what-if-error")
             self._notes = Words("p", "").classes("help")
         self.ask = Later(place, _QUIET_SECONDS, self._ask)
@@ -91,7 +92,7 @@ class WhatIf:
         try:
             found = await self._editor.visit.calls.insights.SimulatePolicy(request, timeout=_CALL_SECONDS)
         except ServiceError as error:
-            self._table.clear()
+            self._table.set_visibility(False)
             self._error.set_text("")
             self._notes.set_text("")
             empty = error.kind is Kind.NOT_READY
@@ -109,6 +110,7 @@ class WhatIf:
         turns = texts("settings.whatif.turns", count=found.turns, shown=number(texts, found.turns))
         self._says.set_text(f"{said} {turns}")
         self._table.clear()
+        self._table.set_visibility(True)
         with self._table, ui.element("table").classes("plain what-if-table"):
             Words("caption", texts("settings.whatif.caption")).classes("visually-hidden")
             with ui.element("thead"), ui.element("tr"):
