@@ -28,6 +28,8 @@ class Talk {
     this.wakers = new Set();
     const { id, token, seen } = kept.conversation.read();
     this.conversation = id && token ? { id, token } : null;
+    // What was said before this page came is no news.
+    this.loaded = !this.conversation;
     this.seen = seen || "";
     this.outbox = kept.tab.read().outbox || [];
   }

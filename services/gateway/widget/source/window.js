@@ -10,7 +10,7 @@ const SIGNS = {
 const sign = (name) => {
   const picture = document.createElementNS(SVG, "svg");
   const path = document.createElementNS(SVG, "path");
-  for (const [key, value] of Object.entries({ viewBox: "0 0 24 24", "aria-hidden": "true", class: name })) picture.setAttribute(key, value);
+  for (const [key, value] of Object.entries({ viewBox: "0 0 24 24", "aria-hidden": "true" })) picture.setAttribute(key, value);
   path.setAttribute("d", SIGNS[name]);
   picture.append(path);
   return picture;
