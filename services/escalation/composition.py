@@ -47,6 +47,7 @@ from services.escalation.insight_whatif import WhatIf
 from services.escalation.migrations.upgrade import upgrade
 from services.escalation.previews import Previews
 from services.escalation.privacy import Privacy
+from services.escalation.queue_watch import QueueWatch
 from services.escalation.queues import QueueDesk
 from services.escalation.recalibration import Recalibration
 from services.escalation.relay import Relay
@@ -155,6 +156,16 @@ async def open_service(settings: Settings, *, clock: Clock | None = None) -> Asy
             clock=clock,
             enabled_globally=settings.escalation_enabled,
         )
+        queue_watch = QueueWatch(
+            database=database,
+            directory=directory,
+            queue=queue,
+            desk=desk,
+            clock=clock,
+            partitions=installation.partitions,
+        )
+        queue_watch.open()
+        stack.push_async_callback(queue_watch.close)
         conversation_tokens = ConversationTokens(installation.secret_key)
         conversations = ConversationServicer(
             desk=desk,
