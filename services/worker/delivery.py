@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 import grpc
@@ -33,7 +33,8 @@ if TYPE_CHECKING:
 _log = get_logger(__name__)
 
 _CALL: Final = 10.0
-# An attempt with all its parts; the claim lasts a little longer.
+# An attempt, for each of its parts and with all of them; the claim lasts a little longer.
+_PART: Final = 30.0
 _ATTEMPT: Final = 90.0
 _CLAIM_MARGIN: Final = 30.0
 _REPORT: Final = 30.0
@@ -82,13 +83,15 @@ class OutboundHandler:
         sender = self._senders.get(delivery.queue.channel)
         if sender is None:
             return PutAside(f"nothing sends to {delivery.queue.channel}")
-        turn = _Turn(self._paces[delivery.queue.channel], message)
+        texts = sender.parts(message.text)
+        seconds = min(self._attempt, _PART * max(1, len(texts)))
+        turn = _Turn(self._paces[delivery.queue.channel], message, texts, seconds)
         held = await turn.wait(_SHORT_WAIT)
         if held.seconds > 0:
             # Not claimed: nobody waits for a report, and it costs no try.
             return ComeBack(held.seconds, f"held back: {held.reason}", {"outbound": message.outbound_id})
         request = ClaimDeliveryRequest(tenant_id=message.tenant_id, outbound_id=message.outbound_id)
-        request.lease.FromMicroseconds(round((self._attempt + _CLAIM_MARGIN) * 1e6))
+        request.lease.FromMicroseconds(round((turn.seconds + _CLAIM_MARGIN) * 1e6))
         try:
             claim = await self._conversations.ClaimDelivery(request, timeout=_CALL)
         except grpc.aio.AioRpcError as error:
@@ -187,10 +190,10 @@ class OutboundHandler:
         fields: dict[str, object],
     ) -> SendResult:
         """All parts in order, until one is not taken; the last part's id stands for the whole."""
-        texts = sender.parts(message.text)
+        texts = turn.texts
         if not texts:
             return Refused("empty", "there is no text to send")
-        deadline = time.monotonic() + self._attempt
+        deadline = time.monotonic() + turn.seconds
         result: SendResult | None = None
         for number, text in enumerate(texts):
             part = Part(text, number, len(texts))
@@ -283,7 +286,9 @@ class OutboundHandler:
 class _Turn:
     """One message's turn at its account."""
 
-    def __init__(self, pace: Pace, message: OutboundMessage) -> None:
+    def __init__(self, pace: Pace, message: OutboundMessage, texts: Sequence[str], seconds: float) -> None:
+        self.texts = texts
+        self.seconds = seconds  # for the whole attempt
         self._pace = pace
         self._account = message.account_id
         self._recipient = message.contact.user_id or message.contact.address
