@@ -8,7 +8,7 @@ PIP_COMPILE := $(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe --str
 DATA ?= ../shared/data/confidence
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-fast chaos check format protos check-protos lock scorer benchmarks clean
+.PHONY: help run test test-fast chaos check format protos check-protos lock scorer benchmarks benchmarks-peers clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -45,6 +45,7 @@ check-protos: $(VENV)/.development ## fail where stubs are stale or the contract
 lock: $(VENV)/.development ## compile the lock files from requirements*.in
 	$(PIP_COMPILE) requirements.in --output-file requirements.lock
 	$(PIP_COMPILE) --constraint requirements.lock requirements-dev.in requirements.in --output-file requirements-dev.lock
+	$(PIP_COMPILE) --constraint requirements.lock benchmarks/requirements.in --output-file benchmarks/requirements.lock
 
 scorer: $(VENV)/.development ## refit the scorer from DATA and rewrite its report
 	$(BIN)/python -m services.confidence.fitting --data $(DATA)
@@ -52,6 +53,16 @@ scorer: $(VENV)/.development ## refit the scorer from DATA and rewrite its repor
 
 benchmarks: $(VENV)/.development ## print throughput and latency of the main path, side by side
 	$(BIN)/python -m tests.servers $(BIN)/python -m benchmarks.main_path
+
+benchmarks-peers: $(VENV)/.development build/peers/.installed ## messages through the worker, FastStream and Celery, side by side
+	$(BIN)/python -m tests.servers $(BIN)/python -m benchmarks.queue_load --peers build/peers/bin/python $(ARGS)
+
+# Of its own, because nothing of the product needs what we are held against.
+build/peers/.installed: benchmarks/requirements.lock | $(BIN)/python
+	@echo "installing the peers into build/peers (once)"
+	@$(BIN)/python -m venv build/peers
+	@build/peers/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement $<
+	@touch $@
 
 clean: ## remove the virtual environment and caches (data in .data stays)
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
