@@ -125,6 +125,10 @@ class ToyTenants(TenantServiceServicer):
             raise ServiceError(Kind.NOT_FOUND, "no such tenant")
         return tenant_pb2.Tenant(id=request.tenant_id, policy_version=7)
 
+    async def GetWidget(self, request: Any, context: Any) -> Any:
+        self.world.note("GetWidget", request, context)
+        return tenant_pb2.Widget(title="Shop", accent_color="#2457c5", accent_text_color="#ffffff")
+
     async def WatchTenants(self, request: Any, context: Any) -> AsyncIterator[Any]:
         while True:
             yield await self.world.tenant_changes.get()
