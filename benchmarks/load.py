@@ -56,13 +56,17 @@ class HttpConnections:
 
     async def post(self, body: dict[str, Any]) -> dict[str, Any]:
         """POST JSON; RuntimeError unless the answer is 200."""
+        result: dict[str, Any] = json.loads(await self.post_bytes(json.dumps(body).encode()))
+        return result
+
+    async def post_bytes(self, payload: bytes, headers: str = "", *, expect: int = 200) -> bytes:
+        """POST these bytes with more headers (whole lines); RuntimeError for another status."""
         while self._idle and self._idle[-1][0].at_eof():
             # The server closes what stood idle.
             self._idle.pop()[1].close()
         connection = self._idle.pop() if self._idle else await asyncio.open_connection(self._host, self._port)
         reader, writer = connection
-        payload = json.dumps(body).encode()
-        head = f"POST {self._path} HTTP/1.1\r\nHost: {self._host}\r\n{self._headers}"
+        head = f"POST {self._path} HTTP/1.1\r\nHost: {self._host}\r\n{self._headers}{headers}"
         writer.write(f"{head}Content-Length: {len(payload)}\r\n\r\n".encode() + payload)
         answer = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
         length = next(
@@ -71,11 +75,10 @@ class HttpConnections:
             if line.lower().startswith("content-length:")
         )
         content = await reader.readexactly(length)
-        if " 200 " not in answer.split("\r\n", 1)[0]:
+        if f" {expect} " not in answer.split("\r\n", 1)[0]:
             raise RuntimeError(f"{answer.splitlines()[0]}: {content.decode()[:500]}")
         self._idle.append(connection)
-        result: dict[str, Any] = json.loads(content)
-        return result
+        return content
 
     def close(self) -> None:
         """Close what is idle."""

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.escalation.outbox import Claim, Outbound, State, Verdict, claim, report
+from services.common.errors import Kind, ServiceError
+from services.escalation.outbox import Claim, Finding, Outbound, State, Verdict, claim, report, settle
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 _ORDER = [State.SENT, State.DELIVERED, State.READ]
@@ -91,3 +92,31 @@ def test_an_old_attempt_knows_nothing_of_the_present_one() -> None:
         assert report(present, said, 2) is said
     # That it was sent is true, whoever says it.
     assert report(present, State.SENT, 1) is State.SENT
+
+
+def test_after_the_window_nothing_is_sent() -> None:
+    row = outbound(State.QUEUED)
+    assert claimed(row, window_ends_at=NOW + timedelta(seconds=1)).verdict is Verdict.SEND
+    answer = claimed(row, window_ends_at=NOW)
+    assert (answer.verdict, answer.state, answer.reason) == (Verdict.CANCELLED, State.FAILED, "window_closed")
+
+
+def test_a_troubled_channel_waits_and_is_tried_now_and_then() -> None:
+    row = outbound(State.QUEUED)
+    assert claimed(row, troubled_since=NOW).verdict is Verdict.BUSY
+    assert claimed(row, troubled_since=NOW - timedelta(minutes=15)).verdict is Verdict.SEND
+    # The window closes meanwhile: that is said, and not waited for.
+    assert claimed(row, troubled_since=NOW, window_ends_at=NOW).state is State.FAILED
+
+
+@given(states, st.sampled_from(Finding), st.booleans())
+def test_only_what_is_unknown_is_settled(state: State, finding: Finding, active: bool) -> None:
+    row = outbound(state)
+    try:
+        following = settle(row, finding, active=active, now=NOW)
+    except ServiceError as error:
+        assert error.kind is Kind.NOT_READY
+        assert state is not State.DELIVERY_UNKNOWN or (finding is Finding.SEND_AGAIN and not active)
+    else:
+        assert state is State.DELIVERY_UNKNOWN
+        assert following in (State.DELIVERED, State.FAILED, State.QUEUED)
