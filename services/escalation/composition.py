@@ -31,6 +31,7 @@ from services.common.queue.opening import open_queue
 from services.common.settings import SettingsError
 from services.escalation.access_tokens import ApiKeys, ApiKeyVerifier, FirstOf
 from services.escalation.administration import Administration
+from services.escalation.backlog_watch import BacklogWatch
 from services.escalation.channel_health import ChannelHealth
 from services.escalation.channel_watch import ChannelWatch
 from services.escalation.conversation_tokens import ConversationTokens
@@ -116,6 +117,9 @@ async def open_service(settings: Settings, *, clock: Clock | None = None) -> Asy
         timeouts = WaitingTimeouts(database, directory, clock)
         timeouts.open()
         stack.push_async_callback(timeouts.close)
+        backlog_watch = BacklogWatch(database, clock)
+        backlog_watch.open()
+        stack.push_async_callback(backlog_watch.close)
         channel_watch = ChannelWatch(database, clock, silence=settings.elsewhere_silence)
         channel_watch.open()
         stack.push_async_callback(channel_watch.close)

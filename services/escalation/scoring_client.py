@@ -13,9 +13,11 @@ from metachat.confidence.v1.confidence_pb2 import (
     ScoreRequest,
     ScoreResponse,
 )
+from prometheus_client import Counter
 
 from services.common.errors import Kind, from_rpc_error
 from services.common.logs import get_logger
+from services.common.metrics import REGISTRY
 from services.escalation.turns.scoring import Instructions
 
 if TYPE_CHECKING:
@@ -23,6 +25,12 @@ if TYPE_CHECKING:
 
 # A fit is done behind the scenes: nobody waits for it, and many verdicts take seconds.
 _FIT_SECONDS: Final = 60.0
+SCORES: Final = Counter(
+    "metachat_scoring_calls_total",
+    "Scores asked for, by whether one came in time (scored, unavailable).",
+    ("outcome",),
+    registry=REGISTRY,
+)
 _log = get_logger(__name__)
 
 
@@ -46,7 +54,9 @@ class ScoringClient:
             answer = await self._stub.Score(request, timeout=self._timeout)
         except grpc.aio.AioRpcError as error:
             _report("no score", error)
+            SCORES.labels("unavailable").inc()
             return None
+        SCORES.labels("scored").inc()
         self._scorer_version = answer.scorer_version
         return answer
 
