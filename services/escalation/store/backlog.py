@@ -14,7 +14,7 @@ _WAITING: Final = "waiting"
 _UNPUBLISHED: Final = select(func.count(), func.min(outbox.c.created_at)).where(
     outbox.c.published_at.is_(None)
 )
-# The first condition is that of the index of open handoffs: SQLite sees no other way that it fits.
+# The first condition is that of the index of open handoffs, which PostgreSQL then reads alone.
 _HANDOFFS: Final = select(func.count(), func.min(handoffs.c.created_at)).where(
     handoffs.c.state.in_((_WAITING, "claimed")), handoffs.c.state == _WAITING
 )
@@ -32,7 +32,7 @@ class Backlog:
 
 
 def count(connection: Connection) -> Backlog:
-    """Both, each from a partial index that holds only what waits."""
+    """Both; rows are read from indexes alone."""
     rows, since = connection.execute(_UNPUBLISHED).one()
     waiting, waiting_since = connection.execute(_HANDOFFS).one()
     return Backlog(int(rows), since, int(waiting), waiting_since)
