@@ -22,7 +22,7 @@ DESCRIPTOR: _descriptor.FileDescriptor
 class Event(_message.Message):
     """One thing that happened. Types: human_handoff.requested, human_handoff.claimed, human_handoff.returned,
     human_handoff.closed, human_review.suggested, decision.shadowed, message.received_while_held, delivery.failed, delivery.unknown,
-    turn.failed, tenant.changed. Next free number: 8.
+    delivery.settled, human_reply.recorded, channel.attention, channel.recovered, turn.failed, tenant.changed. Next free number: 8.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
