@@ -53,7 +53,7 @@ async def work(settings: Settings, stop: asyncio.Event) -> None:
     }
     typing = Typing(senders) if settings.typing else None
     await queue.open()
-    consumer = queue.consume(prefetch=settings.prefetch)
+    consumer = queue.consume(prefetch=settings.prefetch, share=True)
     subscriptions = Subscriptions(
         TenantServiceStub(channel),
         consumer,

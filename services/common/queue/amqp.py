@@ -87,10 +87,15 @@ class AmqpQueue:
                 properties=to_properties(envelope, Retry(), published_at=time.time()),
             )
 
-    def consume(self, names: Iterable[QueueName] = (), *, prefetch: int) -> AmqpConsumer:
+    def consume(self, names: Iterable[QueueName] = (), *, prefetch: int, share: bool = False) -> AmqpConsumer:
         self._consuming.start()
         consumer = AmqpConsumer(
-            link=self._consuming, broker=self, names=names, prefetch=prefetch, closed=self._consumers.discard
+            link=self._consuming,
+            broker=self,
+            names=names,
+            prefetch=prefetch,
+            share=share,
+            closed=self._consumers.discard,
         )
         self._consumers.add(consumer)
         return consumer

@@ -1,6 +1,7 @@
 """Takes deliveries from RabbitMQ, on a channel of its own that is opened again after every loss."""
 
 import asyncio
+import time
 from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Protocol, Self
@@ -10,6 +11,7 @@ from pamqp.commands import Basic
 
 from services.common.logs import get_logger
 from services.common.queue.amqp_link import DRIVER_ERRORS, Link, Session, describe
+from services.common.queue.amqp_members import GROUPS, Members, group_of
 from services.common.queue.amqp_message import to_envelope, to_history, to_published_at, to_redeliveries
 from services.common.queue.handout import HandedOut, Handout
 from services.common.queue.port import DeliveryLost, Envelope, QueueName, QueueUnavailable, Retry
@@ -17,6 +19,11 @@ from services.common.queue.port import DeliveryLost, Envelope, QueueName, QueueU
 _log = get_logger(__name__)
 
 _PAUSE = 0.5
+_SHARE_SECONDS = 2.0
+# How long what is in hand may take before a group stays where it is; it is paused meanwhile.
+_QUIET_SECONDS = 10.0
+_FIRST_MOVE = 5.0
+_LONGEST_MOVE = 300.0
 
 
 class Broker(Protocol):
@@ -87,8 +94,24 @@ class AmqpDelivery(HandedOut):
             raise DeliveryLost("the connection it came on is closed: it will be handed out again")
 
 
+class _Group:
+    """Queues that share a channel, so that they can be given to another consumer at once and in order."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.wanted: dict[str, QueueName] = {}
+        self.subscribed: dict[str, str] = {}
+        self.channel: AbstractChannel | None = None
+        self.changed = asyncio.Event()
+        self.task: asyncio.Task[None] | None = None
+        # Something arrived since it was subscribed: on one of its queues we are the active consumer.
+        self.active = False
+        self.move_at = 0.0
+        self.patience = _FIRST_MOVE
+
+
 class AmqpConsumer:
-    """One supervising task per consumer; it subscribes again whatever was lost."""
+    """A supervising task for each group of queues; it subscribes again whatever was lost."""
 
     def __init__(
         self,
@@ -97,34 +120,48 @@ class AmqpConsumer:
         broker: Broker,
         names: Iterable[QueueName],
         prefetch: int,
+        share: bool,
         closed: Callable[["AmqpConsumer"], None],
     ) -> None:
         self._link = link
         self._broker = broker
         self._prefetch = prefetch
         self._closed = closed
-        self._wanted: dict[str, QueueName] = {name.queue: name for name in names}
-        self._subscribed: dict[str, str] = {}
-        self._channel: AbstractChannel | None = None
+        self._groups = [_Group(number) for number in range(GROUPS)]
         self._handout = Handout()
-        self._changed = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
+        self._members = Members(link) if share else None
+        self._started = False
+        self._sharing: list[asyncio.Task[None]] = []
+        for name in names:
+            self._group(name).wanted[name.queue] = name
 
     async def add(self, name: QueueName) -> None:
-        self._wanted.setdefault(name.queue, name)
-        self._changed.set()
+        group = self._group(name)
+        group.wanted.setdefault(name.queue, name)
+        group.changed.set()
+        if self._started:
+            self._start(group)
 
     async def remove(self, name: QueueName) -> None:
-        self._wanted.pop(name.queue, None)
-        self._changed.set()
-        await self._unsubscribe(name)
+        group = self._group(name)
+        group.wanted.pop(name.queue, None)
+        group.changed.set()
+        await self._unsubscribe(group, name)
 
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> AmqpDelivery:
-        if self._task is None and not self._handout.stopped:
-            self._task = asyncio.create_task(self._supervise(), name="queue-consumer")
+        if not self._started and not self._handout.stopped:
+            self._started = True
+            for group in self._groups:
+                if group.wanted:
+                    self._start(group)
+            if self._members is not None:
+                self._sharing = [
+                    asyncio.create_task(self._members.run(), name="queue-members"),
+                    asyncio.create_task(self._share(self._members), name="queue-sharing"),
+                ]
         delivery = await self._handout.take()
         assert isinstance(delivery, AmqpDelivery)  # noqa: S101 - only our own are offered
         return delivery
@@ -133,19 +170,17 @@ class AmqpConsumer:
         # The subscriptions stay: ending them would let the next worker have later messages of a conversation
         # whose earlier ones are still in hand here.
         self._handout.stop()
+        self._end_sharing()
 
     async def close(self) -> None:
         await self.stop()
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        tasks = [*self._sharing, *(group.task for group in self._groups if group.task is not None)]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
         # Closing gives back all at once, in order; one by one they would come back in the order of giving.
-        channel, self._channel = self._channel, None
-        if channel is not None:
-            try:
-                await channel.close()
-            except DRIVER_ERRORS as failure:
-                _log.debug("queue_close_failed", error=describe(failure))
+        for group in self._groups:
+            await self._drop_channel(group)
         self._closed(self)
 
     async def __aenter__(self) -> Self:
@@ -154,57 +189,70 @@ class AmqpConsumer:
     async def __aexit__(self, *_: object) -> None:
         await self.close()
 
-    async def _supervise(self) -> None:
+    def _group(self, name: QueueName) -> _Group:
+        return self._groups[group_of(name)]
+
+    def _start(self, group: _Group) -> None:
+        if group.task is None:
+            group.task = asyncio.create_task(self._supervise(group), name=f"queue-consumer-{group.number}")
+
+    def _end_sharing(self) -> None:
+        for task in self._sharing:
+            task.cancel()
+
+    async def _supervise(self, group: _Group) -> None:
         while True:
             session = await self._link.wait()
             try:
-                await self._run(session)
+                await self._run(group, session)
             except QueueUnavailable as failure:
                 _log.warning("queue_subscription_failed", error=describe(failure))
             except DRIVER_ERRORS as failure:
                 _log.warning("queue_subscription_failed", error=describe(failure))
             # What was not handed out is with the broker again; what is in hand will find its channel closed.
-            self._handout.clear()
-            self._subscribed.clear()
-            await self._drop_channel()
+            await self._forget(group)
             await asyncio.sleep(_PAUSE)
 
-    async def _run(self, session: Session) -> None:
+    async def _run(self, group: _Group, session: Session) -> None:
         """Until the channel ends: keep it subscribed to what is wanted."""
         channel = await session.channel()
-        self._channel = channel
-        self._changed.set()
-        channel.closing.add_done_callback(lambda _: self._changed.set())
-        channel.on_consumer_cancel_callbacks.add(self._cancelled)
+        group.channel = channel
+        group.active = False
+        group.changed.set()
+        channel.closing.add_done_callback(lambda _: group.changed.set())
+        channel.on_consumer_cancel_callbacks.add(partial(self._cancelled, group))
         # Not global: the limit holds for each subscription, so for each queue.
         await channel.basic_qos(prefetch_count=self._prefetch)
         while not channel.is_closed:
-            self._changed.clear()
-            for queue, name in list(self._wanted.items()):
-                if queue not in self._subscribed:
-                    await self._subscribe(channel, name)
-            await self._changed.wait()
+            group.changed.clear()
+            for queue, name in list(group.wanted.items()):
+                if queue not in group.subscribed:
+                    await self._subscribe(group, channel, name)
+            await group.changed.wait()
 
-    async def _subscribe(self, channel: AbstractChannel, name: QueueName) -> None:
+    async def _subscribe(self, group: _Group, channel: AbstractChannel, name: QueueName) -> None:
         await self._broker.declare_anew(name)
-        if name.queue not in self._wanted:
+        if name.queue not in group.wanted:
             return
-        answer = await channel.basic_consume(name.queue, partial(self._arrived, name, channel))
-        self._subscribed[name.queue] = answer.consumer_tag or ""
+        answer = await channel.basic_consume(name.queue, partial(self._arrived, group, name, channel))
+        group.subscribed[name.queue] = answer.consumer_tag or ""
 
-    async def _arrived(self, name: QueueName, channel: AbstractChannel, message: DeliveredMessage) -> None:
+    async def _arrived(
+        self, group: _Group, name: QueueName, channel: AbstractChannel, message: DeliveredMessage
+    ) -> None:
         # No await before the offer: the driver starts one task per message, in order.
         delivery = AmqpDelivery(name, message, channel, self._broker)
-        if channel is not self._channel or self._handout.stopped:
+        if channel is not group.channel or self._handout.stopped:
             return
-        if name.queue in self._wanted:
+        group.active = True
+        if name.queue in group.wanted:
             self._handout.offer(delivery)
         else:
             await delivery.give_back()
 
-    async def _unsubscribe(self, name: QueueName) -> None:
-        tag = self._subscribed.pop(name.queue, None)
-        channel = self._channel
+    async def _unsubscribe(self, group: _Group, name: QueueName) -> None:
+        tag = group.subscribed.pop(name.queue, None)
+        channel = group.channel
         try:
             if tag is not None and channel is not None and not channel.is_closed:
                 await channel.basic_cancel(tag)
@@ -214,20 +262,54 @@ class AmqpConsumer:
             if isinstance(delivery, AmqpDelivery):
                 await delivery.give_back()
 
-    def _cancelled(self, frame: Basic.Cancel) -> None:
+    def _cancelled(self, group: _Group, frame: Basic.Cancel) -> None:
         """The broker ended a subscription: the queue was deleted, or its leader moved."""
-        for queue, tag in list(self._subscribed.items()):
+        for queue, tag in list(group.subscribed.items()):
             if tag == frame.consumer_tag:
-                del self._subscribed[queue]
-                if queue in self._wanted:
-                    self._handout.clear(self._wanted[queue])
-        self._changed.set()
+                del group.subscribed[queue]
+                if queue in group.wanted:
+                    self._handout.clear(group.wanted[queue])
+        group.changed.set()
 
-    async def _drop_channel(self) -> None:
-        channel, self._channel = self._channel, None
+    async def _forget(self, group: _Group) -> None:
+        for name in list(group.wanted.values()):
+            self._handout.clear(name)
+        group.subscribed.clear()
+        await self._drop_channel(group)
+
+    async def _drop_channel(self, group: _Group) -> None:
+        channel, group.channel = group.channel, None
         if channel is None or channel.is_closed:
             return
         try:
             await channel.close()
         except DRIVER_ERRORS as failure:
             _log.debug("queue_close_failed", error=describe(failure))
+
+    async def _share(self, members: Members) -> None:
+        """Give groups that are busy here and another's share to the other, one after another."""
+        while True:
+            await asyncio.sleep(_SHARE_SECONDS)
+            for group in self._groups:
+                if not members.others:
+                    break
+                if members.owns(group.number):
+                    group.patience = _FIRST_MOVE
+                elif group.active and group.channel is not None and time.monotonic() >= group.move_at:
+                    await self._hand_over(group)
+
+    async def _hand_over(self, group: _Group) -> None:
+        """Stand at the end of the line for its queues, once nothing of them is in hand."""
+        # Whoever should have it may not consume it: then it comes back here, and is offered again later.
+        group.move_at = time.monotonic() + group.patience
+        group.patience = min(group.patience * 2, _LONGEST_MOVE)
+        names = list(group.wanted.values())
+        channel = group.channel
+        try:
+            if await self._handout.quiet(names, _QUIET_SECONDS) and channel is group.channel:
+                _log.info("queue_handed_over", group=group.number, queues=len(names))
+                # The supervisor subscribes again after its pause, behind those who stand by.
+                await self._forget(group)
+                group.changed.set()
+        finally:
+            self._handout.resume(names)

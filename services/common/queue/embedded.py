@@ -66,7 +66,10 @@ class EmbeddedQueue:
     ) -> None:
         """Nothing to do: without a broker the events table of the database is what listeners read."""
 
-    def consume(self, names: Iterable[QueueName] = (), *, prefetch: int) -> "EmbeddedConsumer":
+    def consume(
+        self, names: Iterable[QueueName] = (), *, prefetch: int, share: bool = False
+    ) -> "EmbeddedConsumer":
+        # Each takes what is free: they share anyway.
         consumer = EmbeddedConsumer(self._open_writer(), names, prefetch, self._consumers.discard)
         self._consumers.add(consumer)
         return consumer

@@ -2,7 +2,8 @@
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
+from contextlib import suppress
 from typing import Any
 
 from services.common.queue.lanes import Lanes
@@ -20,6 +21,8 @@ class Handout:
     def __init__(self) -> None:
         self._lanes: Lanes[HandedOut] = Lanes()
         self._wake = asyncio.Event()
+        self._in_hand: dict[str, int] = {}
+        self._settled = asyncio.Event()
         self.stopped = False
 
     def offer(self, delivery: "HandedOut") -> None:
@@ -28,12 +31,36 @@ class Handout:
         self._wake.set()
 
     def settled(self, delivery: "HandedOut") -> None:
+        key = delivery.queue.routing_key
+        left = self._in_hand.get(key, 0) - 1
+        if left > 0:
+            self._in_hand[key] = left
+        else:
+            self._in_hand.pop(key, None)
+            self._settled.set()
         if self._lanes.settled(delivery.queue.routing_key, delivery.envelope.ordering_key):
             self._wake.set()
 
     def clear(self, name: QueueName | None = None) -> "list[HandedOut]":
         """Forget and return what was not handed out, of one queue or of all."""
         return self._lanes.clear(None if name is None else name.routing_key)
+
+    async def quiet(self, names: Collection[QueueName], seconds: float) -> bool:
+        """Hand nothing of these queues out from now on; whether what is in hand was settled in time."""
+        keys = {name.routing_key for name in names}
+        for key in keys:
+            self._lanes.pause(key)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while not keys.isdisjoint(self._in_hand):
+                    self._settled.clear()
+                    await self._settled.wait()
+        return keys.isdisjoint(self._in_hand)
+
+    def resume(self, names: Collection[QueueName]) -> None:
+        for name in names:
+            self._lanes.resume(name.routing_key)
+        self._wake.set()
 
     def stop(self) -> None:
         self.stopped = True
@@ -44,6 +71,8 @@ class Handout:
         while not self.stopped:
             delivery = self._lanes.take()
             if delivery is not None:
+                key = delivery.queue.routing_key
+                self._in_hand[key] = self._in_hand.get(key, 0) + 1
                 return delivery
             self._wake.clear()
             await self._wake.wait()

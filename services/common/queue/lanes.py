@@ -1,6 +1,7 @@
 """In what order deliveries that have arrived are handed out. Pure."""
 
 from collections import deque
+from contextlib import suppress
 from typing import Generic, TypeVar
 
 Item = TypeVar("Item")
@@ -25,6 +26,20 @@ class Lanes(Generic[Item]):
     def __init__(self) -> None:
         self._lanes: dict[str, _Lane[Item]] = {}
         self._turns: deque[str] = deque()
+        self._paused: set[str] = set()
+
+    def pause(self, lane_name: str) -> None:
+        """Hand nothing more of it out until `resume`; what arrives waits."""
+        self._paused.add(lane_name)
+        with suppress(ValueError):
+            self._turns.remove(lane_name)
+
+    def resume(self, lane_name: str) -> None:
+        if lane_name in self._paused:
+            self._paused.discard(lane_name)
+            lane = self._lanes.get(lane_name)
+            if lane is not None and lane.ready:
+                self._turns.append(lane_name)
 
     def offer(self, lane_name: str, key: str, item: Item) -> None:
         lane = self._lanes.get(lane_name)
@@ -83,6 +98,6 @@ class Lanes(Generic[Item]):
         return dropped
 
     def _append(self, name: str, lane: _Lane[Item], key: str, item: Item) -> None:
-        if not lane.ready:
+        if not lane.ready and name not in self._paused:
             self._turns.append(name)
         lane.ready.append((key, item))

@@ -214,8 +214,11 @@ class Queue(Protocol):
         The embedded queue keeps none: they stand in the database's events table.
         """
 
-    def consume(self, names: Iterable[QueueName] = (), *, prefetch: int) -> Consumer:
-        """A consumer of these queues; more can be added while it runs. Takes nothing before `async for`."""
+    def consume(self, names: Iterable[QueueName] = (), *, prefetch: int, share: bool = False) -> Consumer:
+        """A consumer of these queues; more can be added while it runs. Takes nothing before `async for`.
+
+        `share`: leave other consumers that said so as well, in other processes, their part of the queues.
+        """
 
     async def depth(self, name: QueueName) -> Depth:
         """Raises QueueUnavailable. Zeros for a queue that does not exist; it is not made."""

@@ -19,6 +19,9 @@ RETURNS = "metachat.returns"
 UNROUTED = "metachat.unrouted"
 UNROUTED_QUEUE = "metachat.unrouted.dead-letter"
 
+# Where consumers tell each other that they live.
+WORKERS = "metachat.workers"
+
 # Seconds. One retry queue each, because a time to live per message blocks at the head of a queue.
 RETRY_LADDER: tuple[float, ...] = (0.25, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0)
 
