@@ -21,6 +21,7 @@ REASON_MINUTES: Final[Mapping[str, float]] = MappingProxyType(
         "keyword": 30.0,
         "high_stakes": 30.0,
         "processing_failed": 20.0,
+        "delivery_failed": 20.0,
         "no_reply": 20.0,
         "scoring_unavailable": 10.0,
         "low_confidence": 10.0,

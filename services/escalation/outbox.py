@@ -47,6 +47,8 @@ class Finding(StrEnum):
 
 
 REPLY: Final = "reply"
+# Why a person is asked for whose customer's answer was refused for good.
+UNDELIVERED: Final = "delivery_failed"
 CHANNEL_MISSING: Final = "channel_missing"
 WINDOW_CLOSED: Final = "window_closed"
 # In words, for the agent who wonders why nothing was sent.

@@ -238,6 +238,22 @@ async def test_now_and_then_one_message_looks_whether_it_was_a_whim(world: World
     assert len(await world.rows(events, events.c.type == "channel.recovered")) == 1
 
 
+@pytest.mark.parametrize("people", [True, False])
+async def test_who_never_gets_the_answer_waits_for_a_person(world: World, people: bool) -> None:
+    await world.configure(enable_human_handoff=people)
+    outbound_id = await queued(world)
+    await claim(world, outbound_id)
+    await report(world, Report.SENT, outbound_id=outbound_id, attempt=1, provider_message_id="m_1")
+    # Providers take a message and say later that it cannot be delivered.
+    refused_later = {"channel": WHATSAPP, "provider_message_id": "m_1", "error_code": "131026"}
+    assert (await report(world, Report.FAILED, **refused_later)).changed
+    assert not (await report(world, Report.FAILED, **refused_later)).changed
+    found = (await world.handoffs().ListHandoffs(handoff_pb2.ListHandoffsRequest(tenant_id=TENANT))).handoffs
+    assert [handoff.reason for handoff in found] == (["delivery_failed"] if people else [])
+    held = await world.whatsapp("Hello?", "wamid.2")
+    assert held.WhichOneof("result") == ("held" if people else "draft")
+
+
 async def test_concurrent_findings_settle_once(world: World) -> None:
     outbound_id = await unknown(world)
     answers = await asyncio.gather(

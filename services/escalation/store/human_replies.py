@@ -7,15 +7,14 @@ from datetime import datetime
 from typing import Final
 
 from metachat.escalation.v1 import conversation_pb2
-from sqlalchemy import ColumnElement, Connection, RowMapping, insert, select
+from sqlalchemy import ColumnElement, Connection, RowMapping, select
 
 from services.common.errors import invalid_field
 from services.escalation import handoffs as rules
 from services.escalation.handoffs import HandoffState
-from services.escalation.store import conversations, outbox, places, records, request_log
+from services.escalation.store import conversations, outbox, places, records, request_log, waiting
 from services.escalation.store.conversations import LockedConversation, holding
-from services.escalation.store.handoffs import change_handoff, tell_of
-from services.escalation.store.identity import new_id
+from services.escalation.store.handoffs import change_handoff
 from services.escalation.store.schema import handoffs, messages
 from services.escalation.turns.model import Arrival
 
@@ -178,24 +177,10 @@ def _take_over(connection: Connection, conversation: LockedConversation, now: da
     if not rules.taken_elsewhere(state):
         return ""
     if row is None:
-        handoff_id, turn_id, reason = new_id(), None, rules.ANSWERED_ELSEWHERE
-        connection.execute(
-            insert(handoffs),
-            {
-                "id": handoff_id,
-                "tenant_id": conversation.tenant_id,
-                "conversation_id": conversation.id,
-                "turn_id": None,
-                "state": rules.CLAIMED,
-                "reason": reason,
-                "claimed_by": rules.ELSEWHERE,
-                "created_at": now,
-                "claimed_at": now,
-            },
+        turn_id, reason, waited = None, rules.ANSWERED_ELSEWHERE, 0.0
+        handoff_id = waiting.open_plain(
+            connection, conversation, reason=reason, now=now, claimed_by=rules.ELSEWHERE
         )
-        tell_of(connection, conversation.tenant_id, handoff_id)
-        conversation.needs_person(now)
-        waited = 0.0
     else:
         handoff_id, turn_id, reason = row["id"], row["turn_id"], row["reason"]
         waited = rules.waiting_seconds(row["created_at"], None, None, now)
@@ -207,7 +192,7 @@ def _take_over(connection: Connection, conversation: LockedConversation, now: da
             claimed_by=rules.ELSEWHERE,
             claimed_at=now,
         )
-    conversation.set(status=conversations.ASSIGNED_HUMAN, assigned_to=rules.ELSEWHERE)
+        conversation.set(status=conversations.ASSIGNED_HUMAN, assigned_to=rules.ELSEWHERE)
     records.add_event(
         connection,
         rules.CLAIMED_EVENT,

@@ -12,6 +12,7 @@ from services.escalation.handoff_priority import window_end
 from services.escalation.outbox import (
     EXPLANATIONS,
     REPLY,
+    UNDELIVERED,
     WAITS_FOR_EARLIER,
     Claim,
     Outbound,
@@ -21,9 +22,10 @@ from services.escalation.outbox import (
     expired,
     report,
 )
-from services.escalation.store import conversations, records, wakeups
+from services.escalation.store import conversations, records, waiting, wakeups
 from services.escalation.store.conversations import LockedConversation, holding
-from services.escalation.store.schema import messages, outbox
+from services.escalation.store.schema import messages, outbox, tenants
+from services.escalation.turns.closing import HANDOFF_REQUESTED
 
 DELIVERY_FAILED: Final = "delivery.failed"
 DELIVERY_UNKNOWN: Final = "delivery.unknown"
@@ -199,6 +201,8 @@ def move(
     if state is State.CANCELLED:
         # The customer never got it: it is a withheld draft like any other.
         connection.execute(update(messages).where(messages.c.id == row["message_id"]), {"withheld": True})
+    if state is State.FAILED and row["kind"] == REPLY and conversation.status == conversations.ACTIVE:
+        _ask_for_person(connection, conversation, row, values.get("error_code", ""), now)
     type_ = {State.FAILED: DELIVERY_FAILED, State.DELIVERY_UNKNOWN: DELIVERY_UNKNOWN}.get(state)
     if type_ is not None:
         data = {
@@ -217,6 +221,34 @@ def move(
             turn_id=row["turn_id"],
             data={name: value for name, value in data.items() if value},
         )
+
+
+def _ask_for_person(
+    connection: Connection, conversation: LockedConversation, row: Row, error_code: str, now: datetime
+) -> None:
+    """The customer's answer will never arrive: somebody must see that they wait, where people are there."""
+    chosen = select(tenants.c.settings).where(tenants.c.id == row["tenant_id"])
+    settings = connection.execute(chosen).scalar_one_or_none() or {}
+    if not settings.get("enableHumanHandoff", True):
+        return
+    handoff_id = waiting.open_plain(
+        connection, conversation, reason=UNDELIVERED, now=now, turn_id=row["turn_id"]
+    )
+    records.add_event(
+        connection,
+        HANDOFF_REQUESTED,
+        tenant_id=row["tenant_id"],
+        now=now,
+        conversation_id=row["conversation_id"],
+        turn_id=row["turn_id"],
+        data={
+            "reason": UNDELIVERED,
+            "messageId": row["message_id"],
+            "channel": row["channel"],
+            "handoffId": handoff_id,
+            "errorCode": error_code,
+        },
+    )
 
 
 def _change(connection: Connection, outbound_id: str, **values: Any) -> None:

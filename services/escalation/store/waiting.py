@@ -46,6 +46,40 @@ def open_handoff(
     return handoff_id
 
 
+def open_plain(
+    connection: Connection,
+    conversation: LockedConversation,
+    *,
+    reason: str,
+    now: datetime,
+    turn_id: str | None = None,
+    claimed_by: str = "",
+) -> str:
+    """A handoff that no decision asked for: on the waiting list, or (`claimed_by`) in somebody's hands.
+
+    Returns its id. The conversation has no open one.
+    """
+    handoff_id = new_id()
+    connection.execute(
+        insert(handoffs),
+        {
+            "id": handoff_id,
+            "tenant_id": conversation.tenant_id,
+            "conversation_id": conversation.id,
+            "turn_id": turn_id,
+            "state": "claimed" if claimed_by else "waiting",
+            "reason": reason,
+            "claimed_by": claimed_by,
+            "claimed_at": now if claimed_by else None,
+            "created_at": now,
+        },
+    )
+    tell_of(connection, conversation.tenant_id, handoff_id)
+    conversation.needs_person(now)
+    conversation.set(status=conversations.ASSIGNED_HUMAN, assigned_to=claimed_by)
+    return handoff_id
+
+
 def customer_wrote(
     connection: Connection,
     conversation: LockedConversation,
