@@ -72,7 +72,8 @@ def draw(editor: Editor) -> None:
             with ui.element("div").classes("spans"):
                 found = [(at, span) for at, span in enumerate(spans()) if span.weekday == day]
                 if not found:
-                    Words("span", texts("settings.hours.closed")).classes("quiet")
+                    state = "closed" if spans() else "open"
+                    Words("span", texts(f"settings.hours.{state}")).classes("quiet")
                 for at, span in found:
                     with ui.element("span").classes("span"):
                         for field in ("from", "until"):

@@ -33,6 +33,8 @@ _ACTIONS: Final = ("IMMEDIATE_ESCALATION", "SUGGEST_REVIEW", "SEND_WITH_DISCLAIM
 _QUIET_SECONDS: Final = 0.35
 _CALL_SECONDS: Final = 20.0
 _DAYS: Final = (7, 30, 90, 0)
+# Below so many verdicts an estimate says little.
+_RELIABLE: Final = 50
 
 
 def policy(editor: Editor) -> Policy:
@@ -120,8 +122,8 @@ class WhatIf:
                 for action in _ACTIONS:
                     self._row(action, found.before.get(action, 0), found.after.get(action, 0), found.turns)
         self._error.set_text(self._error_line(found))
-        few = texts("settings.whatif.notes") if found.notes else ""
-        self._notes.set_text(few)
+        few = found.HasField("error_after") and found.error_after.verdicts < _RELIABLE
+        self._notes.set_text(texts("settings.whatif.few") if few else "")
 
     def _row(self, action: str, before: int, after: int, turns: int) -> None:
         texts = self._editor.visit.texts
