@@ -1,10 +1,10 @@
 """A real Chromium at the console of a real installation: signs in, walks about, takes pictures, asks axe.
 
-    pytestmark = pytest.mark.chromium
+    pytestmark = [pytest.mark.chromium, pytest.mark.asyncio(loop_scope="module")]
 
-    async with opened(installation) as browser:
-        page = await browser.page()  # in a browser context of its own, signed in as the operator
-        await page.goto(browser.url("/t/metrica/inbox"))
+    async def test_of_the_inbox(console: ConsoleBrowser) -> None:  # the fixture: one Chromium a file
+        page = await console.page()  # in a browser context of its own, signed in as the operator
+        await page.goto(console.url("/t/metrica/inbox"))
         await axe(page)
         await picture(page, "inbox")
 
@@ -21,9 +21,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import grpc
 from axe_playwright_python.async_playwright import Axe  # type: ignore[import-untyped] # brings no types
 from playwright.async_api import Browser, BrowserContext, Page, async_playwright, expect
 
+from services.common.grpc_channel import open_channel
+from services.common.settings import Secret
+from services.console.calls import CallDesk, Calls
+from services.console.session import Actor, Role
 from tests.acceptance.installation import ROOT, Installation
 from tests.servers import chromium
 
@@ -54,6 +59,8 @@ class ConsoleBrowser:
 
     installation: Installation
     browser: Browser
+    # The operator's calls, for what a test needs to be there: name the tenant in each request.
+    operator: Calls
     # What pages complained of: a script that the content security policy refused, an error in JavaScript.
     complaints: list[str] = field(default_factory=list)
     _contexts: list[BrowserContext] = field(default_factory=list)
@@ -108,13 +115,25 @@ class ConsoleBrowser:
             self.complaints.append(message.text)
 
 
+def _channel(installation: Installation, port: str) -> grpc.aio.Channel:
+    return open_channel(f"localhost:{installation.environment[port]}", token=Secret(""))
+
+
 @contextlib.asynccontextmanager
 async def opened(installation: Installation) -> AsyncIterator[ConsoleBrowser]:
     """Chromium beside a started installation."""
-    async with async_playwright() as playwright:
+    async with (
+        async_playwright() as playwright,
+        _channel(installation, "ESCALATION_PORT") as escalation,
+        _channel(installation, "GATEWAY_GRPC_PORT") as gateway,
+    ):
+        desk = CallDesk(
+            escalation, gateway, internal=Secret(""), operator=Secret(installation.operator_token)
+        )
+        calls = desk.of(Actor("operator", Role.OPERATOR), "", lambda: None)
         browser = await playwright.chromium.launch(executable_path=chromium.find(), args=list(ARGUMENTS))
         try:
-            yield ConsoleBrowser(installation, browser)
+            yield ConsoleBrowser(installation, browser, calls)
         finally:
             await browser.close()
 

@@ -134,14 +134,16 @@
   // While a dialog is open the page behind it is out of reach; afterwards the focus is where it was.
   let focused = null;
   document.addEventListener("focusin", (event) => {
-    if (event.target.closest?.("#app")) focused = event.target;
+    // A click on one of Quasar's buttons puts the focus on a part of it that keyboards never reach.
+    if (event.target.closest?.("#app")) focused = event.target.closest(".q-btn") ?? event.target;
   });
   const veil = () => {
     const page = document.getElementById("app");
     const open = Boolean(document.querySelector(".q-dialog[aria-modal=true]"));
     if (!page || page.inert === open) return;
     page.inert = open;
-    if (!open && document.activeElement === document.body && focused?.isConnected) focused.focus();
+    const lost = document.activeElement === document.body || document.activeElement?.matches(".q-focus-helper");
+    if (!open && lost && focused?.isConnected) focused.focus();
   };
 
   // The session lives while the person does something.
