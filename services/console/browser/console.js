@@ -106,6 +106,9 @@
     }).observe(document.body, { childList: true, subtree: true, attributes: true, attributeFilter: ["datetime"] });
     setInterval(() => document.querySelectorAll("time[data-moment=relative]").forEach(write), 15000);
   };
+  // True once the person signs out: the page is on its way already.
+  let leaving = false;
+
   // The menu on narrow screens, language and colours, leaving.
   document.addEventListener("click", (event) => {
     const toggle = event.target.closest?.("[data-toggle]");
@@ -121,7 +124,10 @@
       location.reload();
     }
     // Who signs out leaves no drafts behind for the next one at this machine.
-    if (event.target.closest?.("[data-sign-out]")) prune(true);
+    if (event.target.closest?.("[data-sign-out]")) {
+      leaving = true;
+      prune(true);
+    }
   });
   document.addEventListener("keydown", (event) => {
     const toggle = document.querySelector("[data-toggle][aria-expanded=true]");
@@ -167,6 +173,7 @@
           )
         : Promise.resolve(false),
     signedOut: () => {
+      if (leaving) return;
       const to = location.pathname + location.search;
       location.assign(`/sign-in?over&to=${encodeURIComponent(to)}`);
     },
