@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Final
 
-from services.escalation.guarantees import Certificate, Versions
+from services.escalation.guarantees import Certificate, Versions, fewest
 
 # More verdicts than anybody gives.
 _ENOUGH: Final = 100_000
+_GLOBAL: Final = "global"
 
 
 def why_none(certificate: Certificate, *, alpha: float, versions: Versions | None) -> str:
@@ -20,3 +21,17 @@ def why_none(certificate: Certificate, *, alpha: float, versions: Versions | Non
         return "too_wrong"
     needed = certificate.needed
     return "unprovable" if needed is None or needed > _ENOUGH else "too_few"
+
+
+def to_judge(verdicts: int, versions: Versions | None) -> int:
+    """How many audited replies must be judged until `verdicts` of them prove something.
+
+    Where the tenant's own calibration is in force, every other verdict is held for proofs (sampling.py).
+    """
+    own = versions is not None and versions.calibration not in ("", _GLOBAL)
+    return 2 * verdicts if own else verdicts
+
+
+def least_to_judge(*, alpha: float, delta: float, versions: Versions | None) -> int:
+    """The fewest that can prove it at all, every one of them right."""
+    return to_judge(fewest(alpha, delta), versions)

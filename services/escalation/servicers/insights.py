@@ -10,8 +10,7 @@ from metachat.escalation.v1 import insight_pb2, insight_pb2_grpc, policy_pb2
 
 from services.common.errors import invalid_field
 from services.escalation import policy_reading
-from services.escalation.certificate_gaps import why_none
-from services.escalation.guarantees import fewest
+from services.escalation.certificate_gaps import least_to_judge, to_judge, why_none
 from services.escalation.insight import QUARTER_SECONDS
 from services.escalation.insight_estimates import Estimate
 from services.escalation.insight_figures import Figures, Period, zone_of
@@ -205,8 +204,8 @@ class InsightServicer(ListRpcs, ReliabilityRpcs, insight_pb2_grpc.InsightService
             calibration_version="" if versions is None else versions.calibration,
             scorer_version="" if versions is None else versions.scorer,
             none_because=why_none(found.certificate, alpha=request.alpha, versions=versions),
-            missing_verdicts=found.certificate.needed or 0,
-            least_verdicts=fewest(request.alpha, found.delta),
+            missing_verdicts=to_judge(found.certificate.needed or 0, versions),
+            least_verdicts=least_to_judge(alpha=request.alpha, delta=found.delta, versions=versions),
             floor=found.certificate.floor,
         )
 
