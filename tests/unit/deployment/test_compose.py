@@ -22,7 +22,7 @@ def services() -> dict[str, Any]:
 
 def test_it_follows_the_compose_specification() -> None:
     parsed = PyCompose.from_yaml(yaml.safe_dump(yaml.safe_load(TEXT)))
-    for name in ("gateway", "confidence", "escalation", "worker", "postgres", "rabbitmq"):
+    for name in ("gateway", "confidence", "escalation", "worker", "console", "postgres", "rabbitmq"):
         assert name in parsed
 
 
@@ -62,3 +62,5 @@ def test_only_the_doors_are_published(services: dict[str, Any]) -> None:
         if not port.startswith("127.0.0.1:")
     }
     assert published == {("gateway", "8080:8080"), ("gateway", "50050:50050")}
+    # The console is for a proxy on this machine.
+    assert services["console"]["ports"] == ["127.0.0.1:8090:8090"]
