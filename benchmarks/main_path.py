@@ -28,7 +28,8 @@ from benchmarks import echo
 from benchmarks.load import Figures, HttpConnections, drive
 from benchmarks.queue_path import queue
 from benchmarks.resident import memory
-from tests.acceptance.installation import Installation, free_ports
+from tests.acceptance.installation import Installation, free_ports, wait_until
+from tests.servers.process import accepts
 
 REPLY = (
     "The Team plan costs 79 euros per month and includes five workspaces and 250,000 events. "
@@ -51,6 +52,23 @@ def echo_server() -> Iterator[str]:
     process = subprocess.Popen([sys.executable, "-m", "benchmarks.echo", str(port)])
     try:
         yield f"127.0.0.1:{port}"
+    finally:
+        process.kill()
+        process.wait()
+
+
+@contextlib.contextmanager
+def fastapi_gateway(installation: Installation) -> Iterator[str]:
+    """The gateway that other people would write, before the same escalation service; its URL."""
+    [port] = free_ports(1)
+    environment = installation.environment | {
+        "ESCALATION_ADDRESS": f"127.0.0.1:{installation.environment['ESCALATION_PORT']}",
+        "METACHAT_INTERNAL_TOKEN": (installation.folder / "internal-token").read_text().strip(),
+    }
+    process = subprocess.Popen([sys.executable, "-m", "benchmarks.fastapi_peer", str(port)], env=environment)
+    try:
+        wait_until(lambda: accepts(port), "the FastAPI gateway", 60)
+        yield f"http://127.0.0.1:{port}"
     finally:
         process.kill()
         process.wait()
@@ -99,21 +117,25 @@ async def grpc_calls(installation: Installation, echo_address: str) -> AsyncIter
 
 async def requests(installation: Installation, calls: int, callers: int) -> None:
     """Print the table of requests, alone and with many callers."""
-    http = HttpConnections(
-        f"{installation.url}/api/chat",
-        {"Authorization": f"Bearer {installation.token}", "Content-Type": "application/json"},
-    )
+    headers = {"Authorization": f"Bearer {installation.token}", "Content-Type": "application/json"}
+    http = HttpConnections(f"{installation.url}/api/chat", headers)
 
     async def chat(number: int) -> object:
         return await http.post({"tenantId": "metrica", "message": QUESTION})
 
-    with echo_server() as address:
+    with echo_server() as address, fastapi_gateway(installation) as peer_url:
+        peer = HttpConnections(f"{peer_url}/api/chat", headers)
+
+        async def chat_peer(number: int) -> object:
+            return await peer.post({"tenantId": "metrica", "message": QUESTION})
+
         async with grpc_calls(installation, address) as named:
             rows: dict[str, Callable[[int], Awaitable[object]]] = {
                 **named,
                 "POST /api/chat (knowledge)": chat,
+                "... FastAPI, json_format, unbatched": chat_peer,
             }
-            for in_flight in (1, callers):
+            for in_flight in sorted({1, callers, 64}):
                 print(f"\n{in_flight} in flight{'':23} per second   p50 ms    p99 ms  of echo")
                 floor: Figures | None = None
                 for name, call in rows.items():
@@ -123,6 +145,7 @@ async def requests(installation: Installation, calls: int, callers: int) -> None
                     )
                     print(row(name, figures, floor))
                     floor = floor or figures
+        peer.close()
     http.close()
 
 

@@ -23,6 +23,7 @@ def main() -> int:
     parser.add_argument("--embedded", action="store_true", help="embedded queue and SQLite, no servers")
     parser.add_argument("--shorter", type=float, default=1.0, help="factor on the length of each fault")
     parser.add_argument("--drain", type=float, default=600.0, help="seconds to wait for what is left")
+    parser.add_argument("--only", default="", help='faults that fit, such as "kill worker" or "disk|freeze"')
     parser.add_argument("--keep", type=Path, default=None, help="a folder that the logs are kept in")
     chosen = parser.parse_args()
     seed = random.randrange(1_000_000) if chosen.seed is None else chosen.seed
@@ -40,6 +41,7 @@ def main() -> int:
         shorter=chosen.shorter,
         drain=chosen.drain,
         keep=chosen.keep,
+        only=chosen.only,
     )
     result = run(plan, lambda line: print(line, flush=True))
     if result.account.good and not result.problems:

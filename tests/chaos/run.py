@@ -28,7 +28,7 @@ _HANDS = 16
 @dataclass(frozen=True)
 class Plan:
     """What is run. `shorter`: factor on the length of each fault; `drain`: seconds for what is left.
-    `keep`: where the logs go."""
+    `keep`: where the logs go. `only`: a pattern that a fault's kind and target must fit ("kill worker")."""
 
     seed: int
     shape: Shape
@@ -38,6 +38,7 @@ class Plan:
     side_by_side: int = 64
     drain: float = 600.0
     keep: Path | None = None
+    only: str = ""
 
 
 @dataclass(frozen=True)
@@ -58,8 +59,9 @@ def run(plan: Plan, say: Callable[[str], None] = print) -> Result:
     with ThreadPoolExecutor(_HANDS) as hands, ground(plan.shape, plan.keep) as built:
         if not all(disk.available for disk in built.disks.values()):
             say("a tmpfs cannot be mounted here: full disks are limits on files, or left out")
+        possible = [blow for blow in blows(built) if re.search(plan.only, f"{blow.kind} {blow.target}")]
         faults = schedule(
-            plan.seed, blows(built), messages=plan.messages, faults=plan.faults, shorter=plan.shorter
+            plan.seed, possible, messages=plan.messages, faults=plan.faults, shorter=plan.shorter
         )
         for fault in faults:
             say(f"  {fault}")

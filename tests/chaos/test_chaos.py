@@ -1,4 +1,4 @@
-"""A short chaos run on each kind of installation; `make chaos` is the long one."""
+"""Short chaos runs on each kind of installation; `make chaos` is the long one."""
 
 from __future__ import annotations
 
@@ -30,3 +30,25 @@ def test_every_message_is_accounted_for_and_none_goes_out_twice(embedded: bool, 
     )
     result = run(plan, said.append)
     assert result.account.good and not result.problems, "\n".join([*said, f"CHAOS_SEED={SEED}"])
+
+
+@pytest.mark.rabbitmq
+@pytest.mark.postgresql
+@pytest.mark.timeout(600)
+def test_order_holds_while_four_workers_take_over_from_each_other(tmp_path: Path) -> None:
+    said: list[str] = []
+    plan = Plan(
+        seed=SEED,
+        shape=Shape(embedded=False, workers=4, tenants=2, visibility=8.0, partitions=4),
+        messages=250,
+        faults=6,
+        shorter=0.5,
+        side_by_side=24,
+        drain=240.0,
+        keep=tmp_path / "logs",
+        only="(kill|cut) worker",
+    )
+    result = run(plan, said.append)
+    told = "\n".join([*said, f"CHAOS_SEED={SEED}"])
+    assert len(result.faults) == 6, told
+    assert not result.account.out_of_order and result.account.good and not result.problems, told
