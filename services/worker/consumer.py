@@ -24,8 +24,9 @@ from services.worker.settling import ComeBack, Done, KeepInHand, PutAside, Settl
 _log = get_logger(__name__)
 
 # Handed out so often and never settled, it may be what ends the workers: it is not handled again at once but
-# counts as a failed try, long before the queue itself would put it aside without a word to anybody.
-_SUSPECT: Final = 3
+# counts as a failed try, long before the queue itself would put it aside without a word to anybody. Many times,
+# because what waits in hand is handed out again too whenever a connection breaks, and a try costs it its place.
+_SUSPECT: Final = 8
 
 
 class Handler(Protocol):
