@@ -170,6 +170,7 @@ async def test_narrow_dark_and_croatian(browser: ConsoleBrowser) -> None:
     for path in ("overview?period=24h", "turns", "outcomes?kind=HANDOFFS"):
         await page.goto(browser.url(f"/t/metrica/{path}"))
         await connected(page)
+        await expect(page.locator("body.body--dark")).to_be_attached()
         await no_sideways_scroll(page)
         await axe(page)
     await page.goto(browser.url("/t/metrica/overview?period=24h"))
