@@ -71,15 +71,20 @@ class Conversations:
             self.check_token(reader.token, row["tenant_id"], row["id"])
         return row
 
-    async def page(self, tenant_id: str, *, status: str, token: str, size: int) -> tuple[list[Row], str]:
-        """A tenant's conversations, the last changed first, and the token of the next page (empty: none)."""
+    async def page(
+        self, tenant_id: str, *, status: str, token: str, size: int, query: str = ""
+    ) -> tuple[list[Row], str]:
+        """A tenant's conversations, the last changed first, and the token of the next page (empty: none).
+
+        `query`: only with this id, or with a customer in whose name or address it stands.
+        """
         if not tenant_id:
             raise invalid_field("tenant_id", "is needed")
         before = _position(token)
         limit = size or _CONVERSATIONS
         rows = await self._database.read(
             lambda connection: transcripts.recent_conversations(
-                connection, tenant_id, status=status, before=before, limit=limit + 1
+                connection, tenant_id, status=status, query=query, before=before, limit=limit + 1
             )
         )
         shown: list[Row] = list(rows[:limit])

@@ -32,6 +32,8 @@ export default {
   },
   mounted() {
     this.toEnd();
+    // Times are written after this, and make it a little higher.
+    setTimeout(() => this.$refs.talk && this.toEnd(), 150);
   },
   methods: {
     put(messages) {

@@ -173,7 +173,11 @@ class ConversationServicer(conversation_pb2_grpc.ConversationServiceServicer):
         if request.status:
             status = conversation_pb2.Conversation.Status.Name(request.status).lower()
         rows, next_page = await self._conversations.page(
-            request.tenant_id, status=status, token=request.page_token, size=request.page_size
+            request.tenant_id,
+            status=status,
+            token=request.page_token,
+            size=request.page_size,
+            query=request.query.replace("\0", "").strip(),
         )
         return conversation_pb2.ListConversationsResponse(
             conversations=[conversation_message(row) for row in rows], next_page_token=next_page

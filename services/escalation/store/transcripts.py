@@ -42,23 +42,35 @@ def recent_conversations(
     tenant_id: str,
     *,
     status: str,
+    query: str = "",
     before: tuple[datetime, str] | None,
     limit: int,
 ) -> Sequence[RowMapping]:
-    """A tenant's conversations with contacts, the last changed first. `before`: the last row of a page."""
-    query = _WITH_CONTACT.where(conversations.c.tenant_id == tenant_id)
+    """A tenant's conversations with contacts, the last changed first. `before`: the last row of a page.
+
+    `query`: their id, or a part of the customer's name or address.
+    """
+    found = _WITH_CONTACT.where(conversations.c.tenant_id == tenant_id)
     if status:
-        query = query.where(conversations.c.status == status)
+        found = found.where(conversations.c.status == status)
+    if query:
+        named = (contacts.c.display_name, contacts.c.address, contacts.c.user_id)
+        found = found.where(
+            or_(
+                conversations.c.id == query,
+                *(column.icontains(query, autoescape=True) for column in named),
+            )
+        )
     if before is not None:
         moment, last = before
-        query = query.where(
+        found = found.where(
             or_(
                 conversations.c.updated_at < moment,
                 and_(conversations.c.updated_at == moment, conversations.c.id < last),
             )
         )
-    query = query.order_by(conversations.c.updated_at.desc(), conversations.c.id.desc()).limit(limit)
-    return connection.execute(query).mappings().all()
+    found = found.order_by(conversations.c.updated_at.desc(), conversations.c.id.desc()).limit(limit)
+    return connection.execute(found).mappings().all()
 
 
 def states_of(connection: Connection, conversation_ids: Collection[str]) -> dict[str, tuple[str, str, str]]:

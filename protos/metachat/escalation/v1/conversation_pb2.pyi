@@ -1025,7 +1025,7 @@ Global___GetConversationRequest: _TypeAlias = GetConversationRequest  # noqa: Y0
 
 @_typing.final
 class ListConversationsRequest(_message.Message):
-    """Asks for conversations. Next free number: 5."""
+    """Asks for conversations. Next free number: 6."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1033,6 +1033,7 @@ class ListConversationsRequest(_message.Message):
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     STATUS_FIELD_NUMBER: _builtins.int
+    QUERY_FIELD_NUMBER: _builtins.int
     tenant_id: _builtins.str
     """The tenant."""
     page_size: _builtins.int
@@ -1041,6 +1042,8 @@ class ListConversationsRequest(_message.Message):
     """From the last answer."""
     status: Global___Conversation.Status.ValueType
     """Only with this status."""
+    query: _builtins.str
+    """Only with this id, or with a customer in whose name, address or user id this stands, in any case."""
     def __init__(
         self,
         *,
@@ -1048,10 +1051,11 @@ class ListConversationsRequest(_message.Message):
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
         status: Global___Conversation.Status.ValueType = ...,
+        query: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token", "status", b"status", "tenant_id", b"tenant_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token", "query", b"query", "status", b"status", "tenant_id", b"tenant_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
