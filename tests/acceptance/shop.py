@@ -120,10 +120,12 @@ class Visitor:
         """Wait until the window shows so many entries of that kind with the text."""
         await expect(self.part(f".entry.{kind}").filter(has_text=text)).to_have_count(count)
 
-    def conversation(self, installation: Installation) -> str:
-        """The newest conversation of the installation."""
-        rows = installation.rows("SELECT id FROM conversations ORDER BY id DESC LIMIT 1")
-        return str(rows[0][0])
+    async def conversation(self) -> str:
+        """The conversation that the widget keeps."""
+        found = await self.page.evaluate(
+            "() => Object.values(localStorage).map((text) => JSON.parse(text).id).find((id) => id) || ''"
+        )
+        return str(found)
 
 
 @dataclass

@@ -53,7 +53,7 @@ def said(installation: Installation, text: str) -> int:
 async def escalated(installation: Installation, visitor: Visitor) -> Agent:
     await visitor.say(PERSON)
     await expect(visitor.part(".status")).to_contain_text("A person has been asked")
-    return await asyncio.to_thread(Agent, installation, visitor.conversation(installation))
+    return await asyncio.to_thread(Agent, installation, await visitor.conversation())
 
 
 async def test_a_question_is_answered_once_and_stays_over_a_reload(

@@ -76,7 +76,7 @@ async def test_hostile_texts_are_texts(installation: Installation, shop: Shop) -
     await visitor.hears("window.hit=1", "you")
     await visitor.say("I want to talk to a person, please")
     await expect(visitor.part(".status")).not_to_be_empty()
-    agent = await asyncio.to_thread(Agent, installation, visitor.conversation(installation))
+    agent = await asyncio.to_thread(Agent, installation, await visitor.conversation())
     name = '<b onmouseover="window.hit=1">Ana</b>'
     await asyncio.to_thread(agent.do, "claim", agent=name)
     await asyncio.to_thread(agent.do, "reply", agent=name, text=f"{HOSTILE}\u202etxt.exe שלום")
