@@ -6,6 +6,7 @@ import copy
 import inspect
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, Final, cast
 
 from fastapi import Request
@@ -30,6 +31,9 @@ LANGUAGE_COOKIE: Final = "metachat_language"
 THEME_COOKIE: Final = "metachat_theme"
 _ASSETS: Final = "/browser"
 _THEMES: Final[dict[str, bool | None]] = {"light": False, "dark": True, "auto": None}
+# How long a page may take, of which its frame's own call may take so long.
+_PAGE_SECONDS: Final = 25.0
+_TENANT_SECONDS: Final = 3.0
 _log = get_logger(__name__)
 
 
@@ -57,7 +61,9 @@ class Shell:
     def register(self) -> None:
         """Give each page its address."""
         for spec in PAGES:
-            ui.page(spec.address, response_timeout=12.0, title="Meta Chat Mesh")(self._endpoint(spec))
+            ui.page(spec.address, response_timeout=_PAGE_SECONDS, title="Meta Chat Mesh")(
+                self._endpoint(spec)
+            )
 
     async def any_tenant(self) -> bool:
         """Whether there is a tenant; yes where that cannot be said now."""
@@ -122,8 +128,10 @@ class Shell:
         )
         if spec.of_tenant:
             try:
-                tenant = await visit.calls.tenants.GetTenant(tenant_pb2.GetTenantRequest(tenant_id=tenant_id))
-                object.__setattr__(visit, "tenant_name", tenant.name)
+                tenant = await visit.calls.tenants.GetTenant(
+                    tenant_pb2.GetTenantRequest(tenant_id=tenant_id), timeout=_TENANT_SECONDS
+                )
+                visit = replace(visit, tenant_name=tenant.name)
             except ServiceError as error:
                 if error.kind in (Kind.NOT_FOUND, Kind.FORBIDDEN, Kind.INVALID):
                     return plain.message_page(request, texts, "not_found", 404)
@@ -161,14 +169,15 @@ class Shell:
             Words("h1", heading(visit, spec)).classes("page-title")
             content = ui.element("div").classes("page-content")
         with content:
-            await self._content(spec, visit, arguments)
+            await self._content(spec, visit, client, arguments)
 
-    async def _content(self, spec: PageSpec, visit: Visit, arguments: dict[str, Any]) -> None:
+    async def _content(self, spec: PageSpec, visit: Visit, client: Client, arguments: dict[str, Any]) -> None:
         try:
             await spec.function(visit, **arguments)
         except ServiceError as error:
             if error.kind in (Kind.UNAVAILABLE, Kind.DEADLINE):
                 self._back_end.doubt()
+                self._draw_again(client)
             _log.warning("page failed", page=spec.path, error=error.message, detail=error.detail)
             with ui.element("div").classes("empty-state").props("role=alert"):
                 ui.icon("cloud_off").props("aria-hidden=true")
@@ -176,6 +185,15 @@ class Shell:
                 ui.button(visit.texts("frame.try_again"), on_click=ui.navigate.reload).props(
                     "outline no-caps"
                 )
+
+    def _draw_again(self, client: Client) -> None:
+        """Nothing can be typed into a page that could not be drawn: it reloads once the back end is there."""
+
+        def reload(up: bool) -> None:
+            if up:
+                client.run_javascript("location.reload()")
+
+        client.on_delete(self._back_end.follow(reload))
 
     def _header(self, visit: Visit, theme: str) -> None:
         texts = visit.texts

@@ -19,6 +19,8 @@ from services.console.ended import EndedSessions
 from services.console.session import Actor, Lifetime, Role, Seal, Session
 
 _WATCH_SECONDS: Final = 3.0
+# Pages wait for it: without an answer they are drawn, and say that the back end is away.
+_ASK_SECONDS: Final = 3.0
 _TOUCH_SECONDS: Final = 60.0
 _MOST_TENANTS: Final = 2000
 _log = get_logger(__name__)
@@ -198,8 +200,14 @@ class SignIns:
 
     async def _ask(self, tenant_id: str) -> dict[str, _Standing]:
         try:
-            users = await self._calls.users.ListUsers(user_pb2.ListUsersRequest(tenant_id=tenant_id))
-            keys = await self._calls.tenants.ListApiKeys(tenant_pb2.ListApiKeysRequest(tenant_id=tenant_id))
+            users, keys = await asyncio.gather(
+                self._calls.users.ListUsers(
+                    user_pb2.ListUsersRequest(tenant_id=tenant_id), timeout=_ASK_SECONDS
+                ),
+                self._calls.tenants.ListApiKeys(
+                    tenant_pb2.ListApiKeysRequest(tenant_id=tenant_id), timeout=_ASK_SECONDS
+                ),
+            )
         except ServiceError as error:
             if error.kind is Kind.NOT_FOUND:
                 return {}
