@@ -44,7 +44,7 @@ def test_what_is_implemented_is_in_it_and_what_is_planned_is_not(page: dict[str,
     }
     assert found == wanted
     assert ("POST", "/api/chat") in found
-    assert ("POST", "/api/tenants/{tenant_id}:preview") not in found
+    assert ("POST", "/api/tenants/{tenant_id}:preview") in found
 
 
 def test_comments_and_rules_of_the_contracts_are_in_it(page: dict[str, Any]) -> None:
