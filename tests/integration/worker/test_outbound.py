@@ -147,7 +147,7 @@ async def test_a_token_that_is_refused_is_said_and_waited_for(world: World) -> N
     async with world.worker(max_retries=0):
         await world.send()
         await world.until(lambda: world.escalation.requests("ReportDelivery"))
-        await world.until_depth(world.outbound, lambda depth: depth.delayed == 1)
+        await world.until_depth(world.outbound, lambda depth: not (depth.ready or depth.unacked))
     (report,) = world.escalation.requests("ReportDelivery")
     assert (report.attention, report.error_code, states(world)) == ("reconnect", "190", ["NOT_SENT"])
     assert "secret-token" not in report.error_detail
