@@ -25,6 +25,9 @@ test-fast: $(VENV)/.development ## run the tests that need no server
 chaos: $(VENV)/.development ## kill, freeze and cut everything while messages flow, then count (SEED= MESSAGES= FAULTS=)
 	@$(BIN)/python -m tests.chaos $(if $(SEED),--seed $(SEED)) $(if $(MESSAGES),--messages $(MESSAGES)) $(if $(FAULTS),--faults $(FAULTS)) $(ARGS)
 
+pictures: $(VENV)/.development ## take the pictures of the console anew (docs/pictures/console)
+	@METACHAT_PICTURES=1 $(BIN)/pytest -q -m chromium tests/acceptance $(ARGS)
+
 check: $(VENV)/.development check-protos ## lint, types, import rules, contracts
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .

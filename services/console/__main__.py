@@ -122,7 +122,6 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
                 log_config=None,
                 access_log=False,
                 server_header=False,
-                forwarded_allow_ips=settings.trusted_proxies,
                 timeout_graceful_shutdown=max(1, round(settings.drain_seconds)),
             )
         )

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from typing import Final
 
-from cryptography.fernet import Fernet, InvalidToken
+from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 
 from services.common.settings import Secret
 
@@ -101,10 +101,16 @@ class Seal:
     """
 
     def __init__(self, secret_key: Secret) -> None:
-        """Derives its own key: the installation's is used for other things too."""
-        raw = hmac.new(secret_key.reveal().encode(), b"metachat console session 1", hashlib.sha256).digest()
-        self._fernet = Fernet(base64.urlsafe_b64encode(raw))
-        self._print_key = hmac.new(raw, b"fingerprint", hashlib.sha256).digest()
+        """Derives keys of its own: the installation's are used for other things too.
+
+        Of several, comma between, the first closes and all open.
+        """
+        given = [each.strip() for each in secret_key.reveal().split(",") if each.strip()]
+        raw = [
+            hmac.new(each.encode(), b"metachat console session 1", hashlib.sha256).digest() for each in given
+        ]
+        self._fernet = MultiFernet([Fernet(base64.urlsafe_b64encode(each)) for each in raw])
+        self._print_key = hmac.new(raw[0], b"fingerprint", hashlib.sha256).digest()
 
     def close(self, session: Session) -> str:
         """The cookie's value."""

@@ -24,8 +24,6 @@ class Settings:
     port: int
     # The address that people type ("https://console.example"); empty: only this machine's names are answered.
     url: str
-    # Proxies whose X-Forwarded-For is believed: addresses or networks, comma between; "*": all.
-    trusted_proxies: str
     # The address that customers' browsers reach the gateway at, for the widget's script tag.
     gateway_url: str
     # gRPC targets, dns:///… included.
@@ -56,7 +54,6 @@ class Settings:
             host=reader.text("CONSOLE_HOST", everywhere),
             port=reader.integer("CONSOLE_PORT", 8090, minimum=0, maximum=65_535),
             url=_origin(reader, "CONSOLE_URL", needed=installation.production),
-            trusted_proxies=reader.text("CONSOLE_TRUSTED_PROXIES", "127.0.0.1,::1"),
             gateway_url=_origin(reader, "GATEWAY_URL") or f"http://localhost:{gateway_port}",
             escalation_address=reader.text("ESCALATION_ADDRESS", "localhost:50052"),
             gateway_address=reader.text("GATEWAY_ADDRESS", f"localhost:{gateway_grpc}"),

@@ -57,6 +57,13 @@ def test_what_was_not_sealed_here_is_no_session(noise: bytes, position: int) -> 
     assert Seal(Secret("another key of at least that length")).open(cookie) is None
 
 
+def test_the_key_can_be_changed_without_signing_everybody_out() -> None:
+    cookie = Seal(KEY).close(Session.begin(ANA, 0.0))
+    both = Seal(Secret(f"another key of at least that length, {KEY.reveal()}"))
+    assert both.open(cookie) is not None
+    assert Seal(KEY).open(both.close(Session.begin(ANA, 0.0))) is None
+
+
 def test_each_sign_in_is_a_session_of_its_own() -> None:
     assert len({Session.begin(ANA, 0.0).id for _ in range(100)}) == 100
 
