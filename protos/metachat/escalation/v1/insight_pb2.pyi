@@ -1230,7 +1230,7 @@ class TenantFigures(_message.Message):
     name: _builtins.str
     """Its name."""
     turns: _builtins.int
-    """Turns of the period."""
+    """Turns of the period in which something was decided."""
     escalated: _builtins.int
     """Those of them that were escalated."""
     def __init__(
