@@ -12,6 +12,7 @@ from services.console.frame import Words
 from services.console.pages.settings import controls
 from services.console.pages.settings.editor import EVERYTHING, Editor
 from services.console.pages.settings.edits import SECRET
+from services.console.pages.settings.saving import fault_words
 from services.console.pages.settings.wording import number
 
 _PROVIDER: Final = "llm.provider"
@@ -64,8 +65,7 @@ def draw(editor: Editor) -> None:
                 timeout=_CALL_SECONDS,
             )
         except ServiceError as error:
-            fields = "; ".join(fault.description for fault in error.fields)
-            result.set_text(fields or editor.visit.words(error))
+            result.set_text(fault_words(editor, error))
             result.classes(replace="fault")
         else:
             tell(editor, answer, result)

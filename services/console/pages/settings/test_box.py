@@ -12,6 +12,7 @@ from nicegui import ui
 from services.common.errors import ServiceError
 from services.console.frame import Words, kept_text
 from services.console.pages.settings.editor import Editor
+from services.console.pages.settings.saving import fault_words
 from services.console.pages.settings.wording import number
 
 _CALL_SECONDS: Final = 45.0
@@ -80,8 +81,7 @@ class TestBox:
                 timeout=_CALL_SECONDS,
             )
         except ServiceError as error:
-            fields = "; ".join(f"{fault.field}: {fault.description}" for fault in error.fields)
-            self._say(fields or self._editor.visit.words(error), kind="fault")
+            self._say(fault_words(self._editor, error), kind="fault")
         else:
             self._show(answer)
         finally:
@@ -140,7 +140,7 @@ class TestBox:
             ):
                 ui.element("span").classes("score-zones")
                 ui.element("span").classes("score-mark")
-        else:
+        elif decision.reason != "scoring_unavailable":
             Words("p", texts("settings.test.no_score")).classes("help")
         mode = texts(f"settings.mode.{Policy.Mode.Name(decision.mode or Policy.STANDARD).lower()}")
         key = "settings.test.thresholds_stakes" if decision.high_stakes else "settings.test.thresholds"
