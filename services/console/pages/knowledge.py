@@ -196,17 +196,25 @@ class _Knowledge:
         box.open()
 
     def _upload(self) -> None:
+        """A button of ours before Quasar's uploader, whose own controls have no names."""
         texts = self._visit.texts
-        ui.upload(
-            label=texts("knowledge.upload"),
-            multiple=True,
-            max_file_size=_LARGEST_FILE,
-            max_files=_MOST_FILES,
-            auto_upload=True,
-            on_upload=self._uploaded,
-            on_rejected=lambda: self._visit.notify(texts("knowledge.rejected"), "negative"),
-        ).props("flat bordered accept='.txt,.md'").classes("upload")
-        Words("p", texts("knowledge.upload_help")).classes("quiet")
+        uploader = (
+            ui.upload(
+                multiple=True,
+                max_file_size=_LARGEST_FILE,
+                max_files=_MOST_FILES,
+                auto_upload=True,
+                on_upload=self._uploaded,
+                on_rejected=lambda: self._visit.notify(texts("knowledge.rejected"), "negative"),
+            )
+            .props("accept='.txt,.md'")
+            .classes("unseen")
+        )
+        with ui.element("div").classes("line"):
+            ui.button(texts("knowledge.upload"), icon="upload_file").props("outline no-caps").on(
+                "click", js_handler=f"() => getElement({uploader.id}).$refs.qRef.pickFiles()"
+            )
+            Words("span", texts("knowledge.upload_help")).classes("quiet grow")
 
     async def _uploaded(self, event: Any) -> None:
         visit, texts = self._visit, self._visit.texts
