@@ -167,7 +167,7 @@ class InsightServiceServicer(object):
 
     def ListTurns(self, request, context):
         """The turns behind a figure, the newest first: by the same periods and the same words. Turns that were deleted since are counted in
-        the figures and missing here.
+        the figures and missing here. One call looks through a bounded number of turns, as ListEvents does.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -55,7 +55,7 @@ class InsightServiceStub:
     """Turns and escalations of every tenant that had any, the most turns first."""
     ListTurns: _grpc.UnaryUnaryMultiCallable[_insight_pb2.ListTurnsRequest, _insight_pb2.ListTurnsResponse]
     """The turns behind a figure, the newest first: by the same periods and the same words. Turns that were deleted since are counted in
-    the figures and missing here.
+    the figures and missing here. One call looks through a bounded number of turns, as ListEvents does.
     """
     ListOutcomes: _grpc.UnaryUnaryMultiCallable[_insight_pb2.ListOutcomesRequest, _insight_pb2.ListOutcomesResponse]
     """The conversations and handoffs behind the figures of GetOutcomes, the newest first."""
@@ -91,7 +91,7 @@ class InsightServiceAsyncStub(InsightServiceStub):
     """Turns and escalations of every tenant that had any, the most turns first."""
     ListTurns: _aio.UnaryUnaryMultiCallable[_insight_pb2.ListTurnsRequest, _insight_pb2.ListTurnsResponse]  # type: ignore[assignment]
     """The turns behind a figure, the newest first: by the same periods and the same words. Turns that were deleted since are counted in
-    the figures and missing here.
+    the figures and missing here. One call looks through a bounded number of turns, as ListEvents does.
     """
     ListOutcomes: _aio.UnaryUnaryMultiCallable[_insight_pb2.ListOutcomesRequest, _insight_pb2.ListOutcomesResponse]  # type: ignore[assignment]
     """The conversations and handoffs behind the figures of GetOutcomes, the newest first."""
@@ -184,7 +184,7 @@ class InsightServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_insight_pb2.ListTurnsResponse, _abc.Awaitable[_insight_pb2.ListTurnsResponse]]:
         """The turns behind a figure, the newest first: by the same periods and the same words. Turns that were deleted since are counted in
-        the figures and missing here.
+        the figures and missing here. One call looks through a bounded number of turns, as ListEvents does.
         """
 
     @_abc_1.abstractmethod
