@@ -116,9 +116,11 @@ class Visitor:
         await self.part("textarea").fill(text)
         await self.part("textarea").press("Enter")
 
-    async def hears(self, text: str, kind: str = "bot", count: int = 1) -> None:
+    async def hears(
+        self, text: str, kind: str = "bot", count: int = 1, *, patience: int = PATIENCE_MS
+    ) -> None:
         """Wait until the window shows so many entries of that kind with the text."""
-        await expect(self.part(f".entry.{kind}").filter(has_text=text)).to_have_count(count)
+        await expect(self.part(f".entry.{kind}").filter(has_text=text)).to_have_count(count, timeout=patience)
 
     async def conversation(self) -> str:
         """The conversation that the widget keeps."""

@@ -128,7 +128,8 @@ async def test_the_gateway_goes_away_and_nothing_is_lost_or_comes_twice(
     await visitor.part("textarea").fill("Still typing")
     await asyncio.to_thread(installation.restart)
     await asyncio.to_thread(agent.do, "reply", text="After the restart.")
-    await visitor.hears("After the restart.", "agent")
+    # Its pauses between tries have grown meanwhile.
+    await visitor.hears("After the restart.", "agent", patience=60_000)
     await visitor.hears("Before the restart.", "agent")
     await expect(visitor.part("textarea")).to_have_value("Still typing")
     await visitor.say("Sent after the restart")
@@ -222,7 +223,7 @@ async def test_a_limit_is_waited_for_and_said(installation: Installation, shop: 
         nonlocal refused
         refused += 1
         if refused == 1:
-            await _answer(route, shop, 429, "RESOURCE_EXHAUSTED", **{"retry-after": "2"})
+            await _answer(route, shop, 429, "RESOURCE_EXHAUSTED", **{"retry-after": "4"})
         else:
             await route.continue_()
 

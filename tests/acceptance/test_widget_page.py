@@ -199,3 +199,21 @@ async def test_the_page_can_open_it_and_hear_of_it(shop: Shop) -> None:
     await visitor.page.evaluate("() => MetaChat.close()")
     heard = await visitor.page.evaluate("() => window.heard")
     assert heard == [["open", ""], ["message", "you"], ["message", "bot"], ["close", ""]]
+
+
+async def test_the_page_to_try_it_on_works_from_the_gateways_own_origin(
+    installation: Installation, shop: Shop
+) -> None:
+    made = await asyncio.to_thread(
+        installation.command, "tenants", "token", "metrica", "--scope", "public", "--origin", installation.url
+    )
+    visitor = await shop.visit(address=f"{installation.url}/widget/demo")
+    await visitor.page.get_by_label("Public key").fill(made.split()[-1])
+    await visitor.page.get_by_role("button", name="Load the chat").click()
+    await visitor.open()
+    await visitor.say(PLAN)
+    await visitor.hears(COSTS)
+    await visitor.page.reload()
+    await visitor.hears(COSTS)
+    await axe(visitor.page)
+    assert not [text for text in visitor.complaints if "favicon" not in text]

@@ -57,7 +57,8 @@ const started = () => {
       appear();
       element.dress(known);
     }
-    for (let pause = 1; ; pause = Math.min(60, pause * 2)) {
+    let said = false;
+    for (let pause = 1; ; pause = Math.min(300, pause * 2)) {
       try {
         const look = await gateway.look();
         kept.look.write(look);
@@ -67,12 +68,12 @@ const started = () => {
       } catch (error) {
         // A refusal of this page is not readable to it: the gateway answers, only not us.
         const refused = [400, 401, 403].includes(error.status) || (!error.status && (await gateway.answers()));
-        if (refused) {
+        if (!refused) {
+          appear();
+        } else if (!said) {
+          said = true;
           console.error("MetaChat: refused. Is the key in data-key valid, and is this page's origin among its allowed origins?", location.origin);
           told("error", { code: "REFUSED", message: "the key is not valid here" });
-          if (!known.accentColor) return;
-        } else {
-          appear();
         }
         await new Promise((resolve) => { setTimeout(resolve, 1000 * jitter(Math.max(error.wait || 0, pause))); });
       }

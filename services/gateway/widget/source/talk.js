@@ -1,7 +1,7 @@
 // One conversation: what was said (the server's transcript, by id), what is not sent yet, and who answers. Knows nothing of the page.
 
 const PAUSES = [0.5, 1, 2, 4];
-const LONGEST_PAUSE = 30;
+const LONGEST_PAUSE = 10;
 const POLL_SECONDS = 3;
 const HIDDEN_POLL_SECONDS = 20;
 // A stream that ends sooner, so many times in a row, is cut by something between: polling then, and another try later.
@@ -92,7 +92,7 @@ class Talk {
       this.changed();
       // Two tabs that begin at once begin one conversation, not two.
       const deliver = () => this.#deliver(message);
-      const sent = await (navigator.locks ? navigator.locks.request(this.kept.conversation.name, deliver) : deliver());
+      const sent = await (navigator.locks?.request(this.kept.conversation.name, deliver).catch(deliver) ?? deliver());
       if (sent) this.outbox.shift();
       else this.outbox.forEach((waiting) => Object.assign(waiting, { failed: true, lost: message.lost }));
       this.#keepOutbox();
@@ -106,7 +106,7 @@ class Talk {
       this.#adopt();
       const { id, token } = this.conversation || {};
       try {
-        while (!navigator.onLine) await this.#pause(LONGEST_PAUSE);
+        if (!navigator.onLine) await this.#pause(LONGEST_PAUSE);
         await this.#answered(await this.gateway.chat({
           message: message.text,
           messageId: message.id,
@@ -220,11 +220,13 @@ class Talk {
     this.messages.set(message.id, message);
     if (message.id > this.last) {
       this.last = message.id;
-      this.lastAt = Date.parse(message.createdAt) || Date.now();
+      // The clocks of both sides may differ: theirs counts only for what was said before we came.
+      this.lastAt = (!this.loaded && Date.parse(message.createdAt)) || Date.now();
     }
     if (message.source === "CUSTOMER") {
       const own = this.outbox.find((waiting) => !waiting.shown && waiting.text === message.text && message.id > (waiting.after || ""));
       if (own) own.shown = true;
+      setTimeout(this.changed, (ANSWER_SECONDS + 1) * 1000);
     } else if (this.loaded) {
       this.told("message", { from: SPEAKERS[message.source] || "note", text: message.text });
     }
