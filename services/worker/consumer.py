@@ -24,9 +24,13 @@ from services.worker.settling import ComeBack, Done, KeepInHand, PutAside, Settl
 _log = get_logger(__name__)
 
 # Handed out so often and never settled, it may be what ends the workers: it is not handled again at once but
-# counts as a failed try, long before the queue itself would put it aside without a word to anybody. Many times,
-# because what waits in hand is handed out again too whenever a connection breaks, and a try costs it its place.
+# counts as a failed try, long before the queue itself would put it aside without a word to anybody. Many
+# times, because what waits in hand is handed out again too whenever a connection breaks, and a try costs it
+# its place.
 _SUSPECT: Final = 8
+# So often a message whose handling takes too long is handled again in its place, where nothing of its
+# conversation overtakes it, before it counts as a failed try.
+_LATE: Final = 2
 
 
 class Handler(Protocol):
@@ -119,7 +123,7 @@ class ConsumerLoop:
     async def _kept(self, delivery: Delivery) -> Settlement:
         """What is to become of it, however long it has to be kept in hand until somebody can say."""
         waits = 0
-        while isinstance(settlement := await self._settlement(delivery), KeepInHand):
+        while isinstance(settlement := await self._settlement(delivery, waits), KeepInHand):
             if waits == 0:
                 _log.warning("kept in hand", reason=settlement.reason, **settlement.fields)
             # S311: chance spreads what failed together, it guards nothing.
@@ -132,7 +136,7 @@ class ConsumerLoop:
             waits += 1
         return settlement
 
-    async def _settlement(self, delivery: Delivery) -> Settlement:
+    async def _settlement(self, delivery: Delivery, waits: int) -> Settlement:
         handler = self._handlers[delivery.queue.direction]
         if delivery.redeliveries >= _SUSPECT:
             text = f"handed out {delivery.redeliveries} times before and never settled: its workers ended"
@@ -144,6 +148,8 @@ class ConsumerLoop:
         except Exception as error:  # the boundary of one message: whatever it did, the worker goes on
             if limit.expired():
                 text = f"handling took longer than {self._visibility_timeout:g} s"
+                if waits < _LATE:
+                    return KeepInHand(text)
                 return await handler.failed(delivery, ServiceError(Kind.DEADLINE, text))
             _log.exception("handling failed")
             fault = ServiceError(Kind.INTERNAL, f"a fault of the worker: {type(error).__name__}")

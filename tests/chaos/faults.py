@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import signal
-import time
 from collections.abc import Callable, Iterator
 
 from tests.chaos import disk
 from tests.chaos.ground import Ground
 from tests.chaos.schedule import Blow, Fault
-from tests.servers.process import ServerFailed
 
 _SLOW_SECONDS = 0.15
-_SERVER_SECONDS = 60.0
 
 
 def blows(built: Ground) -> list[Blow]:
@@ -74,29 +71,14 @@ def strike(built: Ground, fault: Fault) -> Callable[[], None]:
 
 
 def _kill(built: Ground, target: str, seconds: float) -> Callable[[], None]:
-    server = {"rabbitmq": built.broker, "postgresql": built.database}.get(target)
+    server = built.servers.get(target)
     if server is None:
         built.fleet.kill(target, seconds)
         return lambda: None
+    built.down.add(target)
     server.process.kill()
-    return lambda: revive(built, target)
-
-
-def revive(built: Ground, target: str) -> None:
-    """Start a server that ended; tries again where the first start fails, as an orchestrator does."""
-    server = built.broker if target == "rabbitmq" else built.database
-    assert server is not None
-    deadline = time.monotonic() + _SERVER_SECONDS
-    while True:
-        if not server.process.running:
-            server.start_again()
-        try:
-            server.wait()
-        except ServerFailed:
-            if time.monotonic() > deadline:
-                raise
-        else:
-            return
+    # Its keeper starts it again.
+    return lambda: built.down.discard(target)
 
 
 def _fill(built: Ground, target: str) -> Callable[[], None]:
@@ -107,11 +89,4 @@ def _fill(built: Ground, target: str) -> Callable[[], None]:
         disk.forbid_growth(pids)
         return lambda: disk.allow_growth(pids)
     small.fill()
-
-    def free() -> None:
-        small.free()
-        # A server that gave up on its disk is started again by its orchestrator.
-        if target in ("rabbitmq", "postgresql"):
-            revive(built, target)
-
-    return free
+    return small.free

@@ -8,6 +8,7 @@ import os
 import shutil
 import sqlite3
 import tempfile
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,6 +28,7 @@ from tests.chaos.provider import ChaosProvider
 from tests.chaos.proxy import TcpProxy
 from tests.servers import postgresql, rabbitmq
 
+_WATCH_SECONDS = 0.5
 OPERATOR = "operator-token-of-a-chaos-run-0123456789"
 
 
@@ -54,6 +56,14 @@ class Ground:
     disks: dict[str, SmallDisk] = field(default_factory=dict)
     broker: rabbitmq.RabbitMQ | None = None
     database: postgresql.PostgreSQL | None = None
+    # Servers that are to stay down for now.
+    down: set[str] = field(default_factory=set)
+
+    @property
+    def servers(self) -> dict[str, rabbitmq.RabbitMQ | postgresql.PostgreSQL]:
+        """By name."""
+        named = {"rabbitmq": self.broker, "postgresql": self.database}
+        return {name: server for name, server in named.items() if server is not None}
 
     @property
     def tenants(self) -> list[str]:
@@ -92,6 +102,7 @@ def ground(shape: Shape, keep: Path | None = None) -> Iterator[Ground]:
         fleet = Fleet(folder)
         built = Ground(shape, folder, provider, fleet, "")
         _servers(built, stack)
+        _keep_up(built, stack)
         if keep is not None:
             stack.callback(_keep_logs, folder, keep)
         _processes(built, stack)
@@ -117,6 +128,26 @@ def _servers(built: Ground, stack: contextlib.ExitStack) -> None:
     stack.callback(built.database.stop)
     built.database.wait()
     built.broker.wait()
+
+
+def _keep_up(built: Ground, stack: contextlib.ExitStack) -> None:
+    """Start again what ended and is not to stay down, as an orchestrator does."""
+    stopping = threading.Event()
+
+    def keep() -> None:
+        while not stopping.wait(_WATCH_SECONDS):
+            for name, server in built.servers.items():
+                if name not in built.down and not server.process.running:
+                    server.start_again()
+
+    keeper = threading.Thread(target=keep, daemon=True)
+    keeper.start()
+
+    def stop() -> None:
+        stopping.set()
+        keeper.join(10)
+
+    stack.callback(stop)
 
 
 def _disk(built: Ground, stack: contextlib.ExitStack, name: str, megabytes: int) -> Path:

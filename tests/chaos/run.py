@@ -11,14 +11,15 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.acceptance.installation import wait_until
 from tests.chaos import ledger, records
 from tests.chaos.faults import blows, strike
 from tests.chaos.ground import Ground, Shape, ground
 from tests.chaos.ledger import NOWHERE, Account
 from tests.chaos.schedule import Fault, schedule
 from tests.chaos.traffic import Feeder, conversations
+from tests.servers.process import accepts
 
-_WINDOW = 400
 _STANDSTILL_SECONDS = 15.0
 _ALLOWANCE = 100
 _LOOK_SECONDS = 1.0
@@ -27,7 +28,8 @@ _HANDS = 16
 
 @dataclass(frozen=True)
 class Plan:
-    """What is run. `shorter`: factor on the length of each fault; `drain`: seconds for what is left.
+    """What is run. `shorter`: factor on the length of each fault; `window`: messages that may
+    be accepted and not done. `drain`: seconds for what is left.
     `keep`: where the logs go. `only`: a pattern that a fault's kind and target must fit ("kill worker")."""
 
     seed: int
@@ -36,6 +38,7 @@ class Plan:
     faults: int
     shorter: float = 1.0
     side_by_side: int = 64
+    window: int = 400
     drain: float = 600.0
     keep: Path | None = None
     only: str = ""
@@ -99,7 +102,7 @@ async def _flow(
     began: float,
 ) -> Feeder:
     loop = asyncio.get_running_loop()
-    feeder = Feeder(built.gateway, side_by_side=plan.side_by_side, window=_WINDOW)
+    feeder = Feeder(built.gateway, side_by_side=plan.side_by_side, window=plan.window)
     reached = asyncio.Event()
     tenants = [(tenant, built.account(tenant)) for tenant in built.tenants]
     planned = conversations(plan.seed, tenants, plan.messages)
@@ -154,7 +157,7 @@ def _done(built: Ground) -> int:
 
 def _drain(built: Ground, plan: Plan, feeder: Feeder, say: Callable[[str], None], began: float) -> Account:
     """Wait until everything is in a class and the queues are empty, or until time is up."""
-    built.fleet.wait(90.0)
+    _until_back(built)
     deadline = time.monotonic() + plan.drain
     said = 0.0
     while True:
@@ -171,6 +174,13 @@ def _drain(built: Ground, plan: Plan, feeder: Feeder, say: Callable[[str], None]
     # Copies that are still on their way would be answered now, if they were answered at all.
     time.sleep(2 * _LOOK_SECONDS)
     return ledger.count(feeder.stories, list(built.provider.took), records.read(built))
+
+
+def _until_back(built: Ground) -> None:
+    """Until servers and processes are up again. AssertionError where one does not come back."""
+    for name, server in built.servers.items():
+        wait_until(lambda s=server: s.process.running and accepts(s.port), f"{name} to come back", 120)
+    built.fleet.wait(120.0)
 
 
 def _problems(built: Ground, account: Account, feeder: Feeder) -> list[str]:
