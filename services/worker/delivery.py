@@ -37,8 +37,11 @@ _CALL: Final = 10.0
 _PART: Final = 30.0
 _ATTEMPT: Final = 90.0
 _CLAIM_MARGIN: Final = 30.0
-_REPORT: Final = 30.0
 _REPORT_PAUSE: Final = 0.5
+_LONGEST_PAUSE: Final = 5.0
+# Of the visibility timeout: so long the result of a send is kept in hand while escalation is away. Reported
+# late it is still worth more than "unknown".
+_REPORT_SHARE: Final = 0.9
 _PART_TRIES: Final = 4
 # Shorter waits than this are waited for in hand.
 _SHORT_WAIT: Final = 1.0
@@ -72,6 +75,7 @@ class OutboundHandler:
         self._paces = paces
         self._max_retries = max_retries
         self._attempt = min(_ATTEMPT, visibility_timeout * 0.6)
+        self._in_hand = visibility_timeout * _REPORT_SHARE
         self._chance = chance
 
     async def handle(self, delivery: Delivery) -> Settlement:
@@ -85,7 +89,8 @@ class OutboundHandler:
             return PutAside(f"nothing sends to {delivery.queue.channel}")
         texts = sender.parts(message.text)
         seconds = min(self._attempt, _PART * max(1, len(texts)))
-        turn = _Turn(self._paces[delivery.queue.channel], message, texts, seconds)
+        until = time.monotonic() + self._in_hand
+        turn = _Turn(self._paces[delivery.queue.channel], message, texts, seconds, until)
         held = await turn.wait(_SHORT_WAIT)
         if held.seconds > 0:
             # Not claimed: nobody waits for a report, and it costs no try.
@@ -150,7 +155,7 @@ class OutboundHandler:
             step = self._after(delivery, turn, result)
             if isinstance(step, GiveUp):
                 result = Refused(result.code, f"given up after {delivery.tries + 1} tries: {result.detail}")
-        failure = await self._report(message, claim, result)
+        failure = await self._report(message, claim, result, turn)
         if failure is not None:
             # Escalation does not know yet; its claim runs out as "unknown", and so it is not sent again.
             return ComeBack(max(self._attempt, 1.0), f"the report failed: {failure.kind.name}", fields)
@@ -236,9 +241,11 @@ class OutboundHandler:
             await asyncio.sleep(pause)
 
     async def _report(
-        self, message: OutboundMessage, claim: ClaimDeliveryResponse, result: SendResult
+        self, message: OutboundMessage, claim: ClaimDeliveryResponse, result: SendResult, turn: _Turn
     ) -> ServiceError | None:
-        """Tell escalation, and keep telling for a while: this keeps a message from being sent twice."""
+        """Tell escalation, and keep telling as long as the message may be in hand: what it is never told is
+        unknown to everybody.
+        """
         request = ReportDeliveryRequest(
             tenant_id=message.tenant_id,
             outbound_id=message.outbound_id,
@@ -254,14 +261,14 @@ class OutboundHandler:
             request.error_detail = result.detail.encode("utf-8", "replace")[:2048].decode("utf-8", "ignore")
             if isinstance(result, Refused | NotSent):
                 request.attention = result.attention
-        deadline = time.monotonic() + min(_REPORT, self._attempt)
+        pause = _REPORT_PAUSE
         while True:
             try:
                 await self._conversations.ReportDelivery(request, timeout=_CALL)
                 return None
             except grpc.aio.AioRpcError as error:
                 failure = from_rpc_error(error)
-            if failure.kind not in _REPEATABLE or time.monotonic() + _REPORT_PAUSE > deadline:
+            if failure.kind not in _REPEATABLE or time.monotonic() + pause > turn.until:
                 _log.error(
                     "the result of a send could not be reported",
                     outbound=message.outbound_id,
@@ -270,7 +277,8 @@ class OutboundHandler:
                     error=f"{failure.kind.name}: {failure.message}",
                 )
                 return failure
-            await asyncio.sleep(_REPORT_PAUSE)
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, _LONGEST_PAUSE)
 
     def _step(self, delivery: Delivery, kind: Kind, retry_after: float | None) -> NextStep:
         return next_step(
@@ -286,9 +294,12 @@ class OutboundHandler:
 class _Turn:
     """One message's turn at its account."""
 
-    def __init__(self, pace: Pace, message: OutboundMessage, texts: Sequence[str], seconds: float) -> None:
+    def __init__(
+        self, pace: Pace, message: OutboundMessage, texts: Sequence[str], seconds: float, until: float
+    ) -> None:
         self.texts = texts
         self.seconds = seconds  # for the whole attempt
+        self.until = until  # the monotonic time when the message must be out of hand
         self._pace = pace
         self._account = message.account_id
         self._recipient = message.contact.user_id or message.contact.address

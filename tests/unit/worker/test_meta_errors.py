@@ -57,8 +57,12 @@ def test_an_account_that_is_gone_needs_a_person(code: int, attention: str) -> No
 
 @pytest.mark.parametrize(
     ("code", "attention"),
-    [(190, "reconnect"), (10, "reconnect"), (200, "reconnect"), (299, "reconnect"), (131005, "reconnect")]
-    + [(368, "restricted"), (131042, "payment"), (133010, "not_registered")],
+    [
+        *((code, "reconnect") for code in (0, 3, 10, 190, 200, 299, 131005)),
+        (368, "restricted"),
+        (131042, "payment"),
+        (133010, "not_registered"),
+    ],
 )
 def test_what_a_person_can_put_right_is_waited_for(code: int, attention: str) -> None:
     result = error(code, status=401)
