@@ -61,6 +61,8 @@ LOUDEST = (
 )
 SIGNALS = '[{"name": "grounding", "value": 0.5, "contribution": -0.5, "reason": "some of it is found"}]'
 
+EVENT = '{"reason": "low_confidence", "action": "IMMEDIATE_ESCALATION", "confidenceScore": 0.1}'
+
 
 @dataclass(frozen=True)
 class Dialect:
@@ -149,6 +151,13 @@ def fill(connection: Connection, dialect: Dialect, count: int) -> None:
         f" SELECT 'h' || i, '{TENANT}', {conversation}, 't' || i, 'returned',"
         f" 'low_confidence', {at}, {later} FROM scored WHERE s < 0.08"
     )
+    run(
+        "INSERT INTO events (id, type, tenant_id, conversation_id, turn_id, data, created_at, published_at) "
+        + numbers.rstrip()
+        + f", scored AS (SELECT i, {SCORE} AS s FROM numbers)"
+        f" SELECT 'e' || i, 'human_handoff.requested', '{TENANT}', {conversation}, 't' || i,"
+        f" '{EVENT}'{dialect.json}, {at}, {at} FROM scored WHERE s < 0.2"
+    )
 
 
 async def measure(name: str, url: str, dialect: Dialect, count: int) -> float:
@@ -217,6 +226,14 @@ def _questions(database: Database, clock: FixedClock) -> list[tuple[str, Callabl
         return lambda: servicer.GetEscalationRates(request, None)
 
     everything = period(DAYS)
+    between: dict[str, Any] = {"tenant_id": TENANT, "period": everything}
+    turns = insight_pb2.ListTurnsRequest
+    listed = insight_pb2.ListOutcomesRequest
+    events = insight_pb2.ListEventsRequest
+
+    def behind(**fields: Any) -> Callable[[], Awaitable[Any]]:
+        return lambda: servicer.ListTurns(turns(**between, **fields), None)
+
     histogram = insight_pb2.GetScoreHistogramRequest(tenant_id=TENANT, period=everything)
     outcomes = insight_pb2.GetOutcomesRequest(tenant_id=TENANT, period=everything)
     return [
@@ -226,6 +243,32 @@ def _questions(database: Database, clock: FixedClock) -> list[tuple[str, Callabl
         ("rates, 7 days by hour, one channel", asked(period=period(7), channel="whatsapp")),
         ("score histogram, 90 days", lambda: servicer.GetScoreHistogram(histogram, None)),
         ("outcomes, 90 days", lambda: servicer.GetOutcomes(outcomes, None)),
+        ("stages, 90 days", lambda: servicer.GetStages(insight_pb2.GetStagesRequest(**between), None)),
+        (
+            "every tenant, 90 days",
+            lambda: servicer.ListTenantFigures(insight_pb2.ListTenantFiguresRequest(period=everything), None),
+        ),
+        ("turns, the newest 50", behind()),
+        ("turns of one bar of the histogram", behind(score_from=0.1, score_to=0.12)),
+        ("turns with a reason nobody has", behind(reason="nothing_like_it")),
+        (
+            "turns escalated, by a signal",
+            behind(loudest_signal="grounding", actions=[policy_pb2.Decision.IMMEDIATE_ESCALATION]),
+        ),
+        (
+            "handoffs that waited 1-5 minutes",
+            lambda: servicer.ListOutcomes(
+                listed(**between, kind=listed.CLAIMED, wait_from_seconds=60, wait_to_seconds=300), None
+            ),
+        ),
+        (
+            "conversations that came back",
+            lambda: servicer.ListOutcomes(listed(**between, kind=listed.REOPENED), None),
+        ),
+        (
+            "events with a text nobody wrote",
+            lambda: servicer.ListEvents(events(**between, text="nothing like it"), None),
+        ),
     ]
 
 

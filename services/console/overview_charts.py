@@ -11,7 +11,8 @@ from services.console import charts
 from services.console.charts import SERIES, Cell, Chart
 from services.console.figure_charts import chart_of, count_cell, reason_word, signal_word
 from services.console.figures import ACTIONS, ESCALATED, UNDECIDED, Figures
-from services.console.numbers import number, seconds
+from services.console.numbers import seconds
+from services.console.periods import with_query
 
 # Handed over, reviewed, marked, sent: from the strongest colour to the calmest.
 ACTION_COLOURS: Final = dict(
@@ -251,7 +252,10 @@ def stage_rows(figures: Figures) -> list[list[Cell]]:
                     actions=name(one.action),
                     stage=one.stage,
                     shadow_action=name(one.shadow_action) if one.shadow_action else "",
-                ),
+                )
+                # Which turns were counted before there were stages, nobody can tell any more.
+                if one.stage or name(one.action) == UNDECIDED
+                else "",
             ),
         ]
         for one in figures.stages
@@ -263,8 +267,8 @@ def tenant_rows(figures: Figures) -> list[list[Cell]]:
     return [
         [
             Cell(one.name, f"/t/{one.tenant_id}/overview?period={figures.window.name}", number=False),
-            Cell(number(one.turns, figures.visit.locale)),
-            Cell(number(one.escalated, figures.visit.locale)),
+            _of_tenant(figures, one.tenant_id, one.turns, _decided()),
+            _of_tenant(figures, one.tenant_id, one.escalated, ESCALATED),
             Cell(figures.percent(one.escalated / one.turns if one.turns else None)),
         ]
         for one in figures.tenants.tenants
@@ -312,6 +316,11 @@ def _stacked(
         empty=not names,
         height=300,
     )
+
+
+def _of_tenant(figures: Figures, tenant_id: str, count: int, actions: str) -> Cell:
+    link = with_query(f"/t/{tenant_id}/turns", **figures.window.bounds(), actions=actions)
+    return count_cell(figures, count, link)
 
 
 def _labels(figures: Figures) -> list[str]:

@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 
 from services.escalation import insight
 from services.escalation.insight_figures import Period
-from services.escalation.insight_search import Wanted, runs
+from services.escalation.insight_search import Run, Wanted, runs
 from services.escalation.policy import Action
 from services.escalation.store import events as event_store
 from services.escalation.store import insight as store
@@ -22,8 +22,10 @@ from services.escalation.store.insight_lists import Place
 
 Row = Mapping[Any, Any]
 # A page of a list is one call of a person: what it may look through is bounded.
-_LOOKED_THROUGH: Final = 10_000
+_LOOKED_THROUGH: Final = 5_000
+_TURNS_LOOKED_THROUGH: Final = 40_000
 _CHUNK: Final = 500
+_FIRST_LOOK: Final = 7 * insight.QUARTERS
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +60,15 @@ class EventsFound:
     searched_to: datetime | None
 
 
+@dataclass(frozen=True, slots=True)
+class TurnsFound:
+    """The same of turns."""
+
+    turns: Sequence[Row]
+    next: Place | None
+    searched_to: datetime | None
+
+
 class Lists:
     """Reads what figures count. An empty tenant stands for all of them."""
 
@@ -67,7 +78,7 @@ class Lists:
 
     async def turns(
         self, tenant_id: str, period: Period, wanted: Wanted, *, before: Place | None, limit: int
-    ) -> Sequence[Row]:
+    ) -> TurnsFound:
         """Turns of the whole quarters that a period touches, as figures count them, the newest first."""
         return await self._database.read(
             partial(_turns, tenant_id=tenant_id, period=period, wanted=wanted, before=before, limit=limit)
@@ -111,19 +122,35 @@ class Lists:
 
 def _turns(
     connection: Connection, tenant_id: str, period: Period, wanted: Wanted, before: Place | None, limit: int
-) -> Sequence[Row]:
+) -> TurnsFound:
     span = insight.span_of(period.begin, period.end)
     if before is not None:
         span = insight.Span(span.first, min(span.end, insight.quarter_of(before.moment) + 1))
     found: list[Row] = []
-    # The counts say in which quarters there is anything at all: what is rare is found as quickly as the rest.
-    for run in runs(store.counted_days(connection, tenant_id, span, wanted.parts), span, wanted):
+    looked = 0
+    # The counts say in which quarters there is anything at all: what is rare is found as quickly as the rest,
+    # but for what is rare only together with something else.
+    for run in _runs(connection, tenant_id, span, wanted):
+        if looked > _TURNS_LOOKED_THROUGH:
+            place = Place(insight.begin_of(run.span.end), "")
+            return TurnsFound(found, place, place.moment)
         found += rows.turns_between(
-            connection, tenant_id, run.span, wanted, before=before, limit=limit - len(found)
+            connection, tenant_id, run.span, wanted, before=before, limit=limit + 1 - len(found)
         )
-        if len(found) >= limit:
-            break
-    return found
+        looked += run.searched
+        if len(found) > limit:
+            last = found[limit - 1]
+            return TurnsFound(found[:limit], Place(last["completed_at"], last["id"]), None)
+    return TurnsFound(found, None, None)
+
+
+def _runs(connection: Connection, tenant_id: str, span: insight.Span, wanted: Wanted) -> Iterator[Run]:
+    """Where such turns are, the latest first; counts of what lies far back are read once they are needed."""
+    end, size = span.end, _FIRST_LOOK
+    while end > span.first:
+        part = insight.Span(max(span.first, end - size), end)
+        yield from runs(store.counted_days(connection, tenant_id, part, wanted.parts), part, wanted)
+        end, size = part.first, size * 4
 
 
 def _named(

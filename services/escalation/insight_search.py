@@ -9,8 +9,9 @@ from typing import Final, NamedTuple
 
 from services.escalation.insight import BINS, QUARTERS, DayCounts, Days, Span
 
-# As many quarters are searched at once where they lie beside each other.
+# As many quarters, and about as many turns, are searched at once where they lie beside each other.
 _RUN: Final = QUARTERS
+_RUN_TURNS: Final = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,29 +56,31 @@ class Wanted:
 
 
 class Run(NamedTuple):
-    """Quarters beside each other in which there may be such turns, and at most how many."""
+    """Quarters beside each other with at most so many such turns, and the turns that are looked through."""
 
     span: Span
     turns: int
+    searched: int
 
 
 def runs(days: Days, span: Span, wanted: Wanted) -> Iterator[Run]:
     """Where in a span there are such turns, the latest first. Needs the parts that `wanted` names."""
-    end, first, turns = 0, 0, 0
+    end, first, turns, searched = 0, 0, 0, 0
     for begin, counts in sorted(days, key=lambda day: -day[0]):
         slots = _at_most(counts, wanted)
+        every = _summed(iter(counts.turns.values()))
         for slot in range(QUARTERS - 1, -1, -1):
             quarter = begin + slot
             if not slots[slot] or not span.first <= quarter < span.end:
                 continue
-            if turns and (quarter != first - 1 or end - quarter > _RUN):
-                yield Run(Span(first, end), turns)
-                turns = 0
+            if turns and (quarter != first - 1 or end - quarter > _RUN or searched > _RUN_TURNS):
+                yield Run(Span(first, end), turns, searched)
+                turns, searched = 0, 0
             if not turns:
                 end = quarter + 1
-            first, turns = quarter, turns + slots[slot]
+            first, turns, searched = quarter, turns + slots[slot], searched + every[slot]
     if turns:
-        yield Run(Span(first, end), turns)
+        yield Run(Span(first, end), turns, searched)
 
 
 def _at_most(counts: DayCounts, wanted: Wanted) -> list[int]:

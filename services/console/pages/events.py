@@ -101,7 +101,9 @@ async def page(
         found = await visit.calls.insights.ListEvents(request)
         said = ""
         if found.HasField("searched_to"):
-            said = visit.texts("events.searched", time=f"{found.searched_to.ToDatetime():%Y-%m-%d %H:%M} UTC")
+            said = visit.texts(
+                "listing.searched", time=f"{found.searched_to.ToDatetime():%Y-%m-%d %H:%M} UTC"
+            )
         return found.events, found.next_page_token
 
     keys = ("when", "event", "reason", "action", "score", "leads", "data")

@@ -84,9 +84,17 @@ async def _turns(visit: Visit, given: dict[str, Any]) -> None:
         request.period.CopyFrom(period_of(begin, end))
     _filters(visit, given, names, shadow, judged, (low, high))
 
+    said = ""
+
     async def fetch(token: str) -> tuple[Sequence[Any], str]:
         request.page_token = token
+        nonlocal said
         found = await visit.calls.insights.ListTurns(request)
+        said = ""
+        if found.HasField("searched_to"):
+            said = visit.texts(
+                "listing.searched", time=f"{found.searched_to.ToDatetime():%Y-%m-%d %H:%M} UTC"
+            )
         return found.turns, found.next_page_token
 
     keys = ["when", "message", "action", "reason", "score", "channel", "conversation"]
@@ -99,6 +107,7 @@ async def _turns(visit: Visit, given: dict[str, Any]) -> None:
         lambda turn: _row(visit, turn),
         caption=visit.texts("turns.title"),
         empty=visit.texts("turns.empty"),
+        note=lambda: said,
     )
 
 

@@ -51,13 +51,12 @@ class ListRpcs:
         if request.judged:
             return await self._judged(tenant_id, request, wanted, size)
         found = await self._lists.turns(
-            tenant_id, self._asked_period(request), wanted, before=_place(request.page_token), limit=size + 1
+            tenant_id, self._asked_period(request), wanted, before=_place(request.page_token), limit=size
         )
         return insight_pb2.ListTurnsResponse(
-            turns=[_turn_message(row) for row in found[:size]],
-            next_page_token=_token(found[size - 1]["completed_at"], found[size - 1]["id"])
-            if len(found) > size
-            else "",
+            turns=[_turn_message(row) for row in found.turns],
+            next_page_token="" if found.next is None else _token(*found.next),
+            searched_to=timestamp(found.searched_to),
         )
 
     async def ListOutcomes(
