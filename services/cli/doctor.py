@@ -37,6 +37,7 @@ _PORTS: Final = (
     ("CONFIDENCE_PORT", 50051),
     ("ESCALATION_PORT", 50052),
     ("WORKER_HEALTH_PORT", 8081),
+    ("CONSOLE_PORT", 8090),
 )
 
 
@@ -88,6 +89,7 @@ async def examine(environment: Mapping[str, str]) -> list[Finding]:
             findings.append(await _token(name, token, escalation))
     findings.append(await _http("gateway", ports["GATEWAY_HTTP_PORT"]))
     findings.append(await _http("worker", ports["WORKER_HEALTH_PORT"]))
+    findings.append(await _http("console", ports["CONSOLE_PORT"]))
     return findings
 
 
@@ -189,7 +191,7 @@ async def _token(name: str, token: Secret, address: str) -> Finding:
 
 
 async def _http(name: str, port: int) -> Finding:
-    """Gateway and worker may run elsewhere, or not at all: a warning, unless one runs and is not well."""
+    """One that does not answer may run elsewhere, or not at all: a warning, unless it runs and is not well."""
     try:
         async with httpx.AsyncClient(timeout=5) as client:
             answer = await client.get(f"http://127.0.0.1:{port}/ready")

@@ -119,10 +119,18 @@ MENU: Final = (
 )
 
 
-def menu_of(role: Role) -> list[_Entry]:
+# Over all tenants.
+OPERATOR_MENU: Final = (
+    _Entry("tenants", "tenants", "apartment", OPERATORS),
+    _Entry("overview", "overview", "insights", OPERATORS),
+)
+
+
+def menu_of(role: Role, *, of_tenant: bool = True) -> list[_Entry]:
     """The menu of a role: the pages there are, in their order."""
-    there = {page.path for page in PAGES if page.of_tenant}
-    return [entry for entry in MENU if entry.path in there and role in entry.roles]
+    there = {page.path for page in PAGES if page.of_tenant is of_tenant}
+    entries = MENU if of_tenant else OPERATOR_MENU
+    return [entry for entry in entries if entry.path in there and role in entry.roles]
 
 
 def kept_text(visit: Visit, key: str, element: E) -> E:

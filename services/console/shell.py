@@ -12,6 +12,8 @@ from typing import Any, Final, cast
 from fastapi import Request
 from metachat.escalation.v1 import tenant_pb2
 from nicegui import Client, ui
+from nicegui.language import Language
+from nicegui.translations import translations
 from starlette.responses import Response
 
 from services.common.clock import Clock
@@ -31,6 +33,7 @@ LANGUAGE_COOKIE: Final = "metachat_language"
 THEME_COOKIE: Final = "metachat_theme"
 _ASSETS: Final = "/browser"
 _THEMES: Final[dict[str, bool | None]] = {"light": False, "dark": True, "auto": None}
+_QUASAR: Final[dict[str, Language]] = {"en": "en-US", "hr": "hr"}
 # How long a page may take, of which its frame's own call may take so long.
 _PAGE_SECONDS: Final = 25.0
 _TENANT_SECONDS: Final = 3.0
@@ -59,7 +62,15 @@ class Shell:
         self._version = version
 
     def register(self) -> None:
-        """Give each page its address."""
+        """Give each page its address, and NiceGUI its own few words in our languages."""
+        for locale, quasar in _QUASAR.items():
+            texts = texts_of(locale)
+            translations[quasar] = {
+                "connection_lost": texts("frame.connection_lost"),
+                "trying_to_reconnect": texts("frame.reconnecting"),
+                "message_too_long": texts("frame.too_long"),
+                "message_too_long_body": texts("frame.too_long_help"),
+            }
         for spec in PAGES:
             ui.page(spec.address, response_timeout=_PAGE_SECONDS, title="Meta Chat Mesh")(
                 self._endpoint(spec)
@@ -150,7 +161,7 @@ class Shell:
         texts = visit.texts
         # The page object is everybody's; language and colours are this person's.
         client.page = copy.copy(client.page)
-        client.page.language = "hr" if visit.locale == "hr" else "en-US"
+        client.page.language = _QUASAR[visit.locale]
         client.page.dark = _THEMES.get(theme)
         # Quasar's page is a <main>, and the frame has one of its own.
         holder = client.content.parent_slot
@@ -247,12 +258,10 @@ class Shell:
                 ui.icon("logout").props("aria-hidden=true")
 
     def _menu(self, spec: PageSpec, visit: Visit) -> None:
-        if not visit.tenant_id:
-            return
         label = _quoted("aria-label", visit.texts("frame.menu"))
         nav = ui.element("nav").props(f"id=menu lang={visit.locale}").props(label).classes("menu")
         with nav, ui.element("ul"):
-            for entry in menu_of(visit.actor.role):
+            for entry in menu_of(visit.actor.role, of_tenant=spec.of_tenant):
                 current = "aria-current=page" if entry.area == spec.area else ""
                 with ui.element("li"), ui.element("a").props(f"href={visit.path(entry.path)} {current}"):
                     ui.icon(entry.icon).props("aria-hidden=true")

@@ -40,8 +40,8 @@ class Visit:
         return self.actor.role in (Role.ADMIN, Role.OPERATOR)
 
     def path(self, page: str) -> str:
-        """The address of a page of this tenant: "inbox", "conversations/ID"."""
-        return f"/t/{self.tenant_id}/{page}"
+        """The address of a page of this tenant ("inbox", "conversations/ID"); without a tenant, over all."""
+        return f"/t/{self.tenant_id}/{page}" if self.tenant_id else f"/all/{page}"
 
     def notify(self, text: str, kind: str = "positive") -> None:
         """Say something at the top of the page: "positive", "negative", "warning" or "info".
