@@ -81,7 +81,8 @@ def _differences(visit: Visit, before: Any, after: Any) -> None:
                     Words("th", _name(visit, field)).props("scope=row")
                     for side, found in (("before", old), ("after", new)):
                         given = found.get(path, _ABSENT)
-                        shown = "\N{EN DASH}" if given is _ABSENT else value(texts, field, given)
+                        nothing = given is _ABSENT or given is None or given == []
+                        shown = "\N{EN DASH}" if nothing else value(texts, field, given)
                         Words("td", shown).classes(f"{side}-value")
 
 

@@ -118,7 +118,7 @@ class Channels:
             result.set_text(fields or visit.words(error))
             result.classes(replace="fault")
             return
-        ui.notify(visit.texts("settings.channels.saved"), type="positive", position="top")
+        visit.notify(visit.texts("settings.channels.saved"))
         await self.load()
 
     async def _test(self, kind: int, result: Words) -> None:

@@ -46,6 +46,8 @@ async def page(visit: Visit) -> None:
     place = ui.element("div").classes("keeper")
     editor = Editor(visit, tenant, description, place)
     _contents(visit)
+    restored = Words("p", "").classes("note").props("role=status")
+    restored.set_visibility(False)
     with ui.element("div").classes("settings-page"):
         with ui.element("div").classes("settings-sections"):
             what_if, channels = _sections(editor)
@@ -55,7 +57,7 @@ async def page(visit: Visit) -> None:
     conflicts = await editor.restore()
     if conflicts is not None:
         with place:
-            await restored_notice(editor, conflicts)
+            await restored_notice(editor, restored, conflicts)
     what_if.ask()
     await channels.load()
 

@@ -82,7 +82,7 @@ class SaveBar:
         outcome = await dialog
         dialog.delete()
         if outcome == "saved":
-            ui.notify(texts("settings.save.saved"), type="positive", position="top")
+            editor.visit.notify(texts("settings.save.saved"))
         elif outcome == "stale":
             await self._merge()
 
@@ -181,10 +181,17 @@ def _choice(editor: Editor, at: int, conflict: Conflict) -> None:
                 Words("span", value(texts, conflict.path, given))
 
 
-async def restored_notice(editor: Editor, conflicts: Sequence[Conflict]) -> None:
-    """Says that unsaved changes are back; asks where they meet somebody else's."""
+async def restored_notice(editor: Editor, line: Words, conflicts: Sequence[Conflict]) -> None:
+    """Says on `line` that unsaved changes are back; asks where they meet somebody else's."""
     texts = editor.visit.texts
-    ui.notify(texts("settings.save.restored", count=editor.edits.count), type="info", position="top")
+    line.set_text(texts("settings.save.restored", count=editor.edits.count))
+    line.set_visibility(True)
+
+    def gone(_: str) -> None:
+        # Once they are saved or discarded there is nothing to say.
+        line.set_visibility(line.visible and editor.edits.count > 0)
+
+    editor.on_change(gone)
     if conflicts:
         with editor.visit.reporting():
             log = await editor.visit.calls.tenants.ListAuditEntries(

@@ -19,6 +19,12 @@ _ENUMS: Final[Mapping[str, tuple[str, Any]]] = {
     "confidence_escalation.without_score": ("without_score", Policy.WithoutScore),
     "confidence_escalation.rollout.stage": ("stage", Rollout.Stage),
 }
+_THRESHOLDS: Final = frozenset(
+    {
+        "confidence_escalation.immediate_escalation_threshold",
+        "confidence_escalation.suggest_review_threshold",
+    }
+)
 _SHARES: Final = frozenset({"confidence_escalation.audit_rate"})
 _LONGEST: Final = 300
 _NARROW: Final = "\N{NARROW NO-BREAK SPACE}"
@@ -59,7 +65,9 @@ def value(texts: Texts, path: str, shown: Any) -> str:
         key = f"settings.{word}.{name.lower()}"
         return texts(key) if key in texts else str(name)
     if isinstance(shown, int | float):
-        return percent(texts, shown, 1) if path in _SHARES else number(texts, shown)
+        if path in _SHARES:
+            return percent(texts, shown, 1)
+        return number(texts, shown, 2 if path in _THRESHOLDS else None)
     if isinstance(shown, Mapping):
         return _short("; ".join(f"{name}: {_item(texts, item)}" for name, item in shown.items()))
     if isinstance(shown, list | tuple):
