@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 from sqlalchemy import Connection
@@ -16,6 +16,7 @@ from services.escalation.tenants import TenantDirectory
 
 ATTENTION_EVENT: Final = "channel.attention"
 RECOVERED_EVENT: Final = "channel.recovered"
+_FRESH: Final = timedelta(minutes=1)
 _log = get_logger(__name__)
 
 
@@ -34,7 +35,10 @@ class ChannelHealth:
         if record is None:
             return
         first = record.attention != attention
-        await self._write(tenant_id, kind, attention, detail, self._clock.now(), tell=first)
+        now = self._clock.now()
+        if not first and record.attention_since is not None and now - record.attention_since < _FRESH:
+            return  # what was in flight when it began says the same
+        await self._write(tenant_id, kind, attention, detail, now, tell=first)
         if first:
             _log.error("a channel needs a person", tenant=tenant_id, channel=kind, attention=attention)
 
