@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -26,7 +27,7 @@ def test_buckets_cover_the_period_once(name: str, zone: str, now: datetime) -> N
     assert begins[-1] < window.end
     longest = window.kind.step + timedelta(hours=1)  # a day on which the clock is turned back
     edges = [*begins, window.end]
-    assert all(later - earlier <= longest for earlier, later in zip(edges, edges[1:], strict=False))
+    assert all(later - earlier <= longest for earlier, later in pairwise(edges))
 
 
 def test_a_day_of_a_zone_begins_at_its_midnight() -> None:
