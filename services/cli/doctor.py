@@ -191,7 +191,7 @@ async def _token(name: str, token: Secret, address: str) -> Finding:
 
 
 async def _http(name: str, port: int) -> Finding:
-    """One that does not answer may run elsewhere, or not at all: a warning, unless it runs and is not well."""
+    """One that does not answer may run elsewhere, or not at all: a warning. One that is not well: a fault."""
     try:
         async with httpx.AsyncClient(timeout=5) as client:
             answer = await client.get(f"http://127.0.0.1:{port}/ready")

@@ -173,7 +173,7 @@ class Shell:
             f'<link rel="stylesheet" href="{_ASSETS}/console.css?{self._version}">'
             f'<script defer src="{_ASSETS}/console.js?{self._version}"></script>'
         )
-        self._header(visit, theme)
+        self._header(visit)
         self._menu(spec, visit)
         self._banner(visit, client)
         with ui.element("main").props(f"id=main tabindex=-1 lang={visit.locale}").classes("page"):
@@ -206,7 +206,7 @@ class Shell:
 
         client.on_delete(self._back_end.follow(reload))
 
-    def _header(self, visit: Visit, theme: str) -> None:
+    def _header(self, visit: Visit) -> None:
         texts = visit.texts
         with ui.element("a").props("href=#main").classes("skip-link"):
             Words("span", texts("frame.skip"))
@@ -235,15 +235,14 @@ class Shell:
                 .classes("text-button")
             ):
                 Words("span", NAMES[other])
-            following = "light" if theme == "dark" else "dark"
             with (
                 ui.element("button")
-                .props(f"type=button data-cookie={THEME_COOKIE} data-value={following}")
-                .props(_quoted("aria-label", texts(f"frame.{following}")))
-                .props(_quoted("title", texts(f"frame.{following}")))
+                .props(f"type=button data-cookie={THEME_COOKIE} data-value=other-theme")
+                .props(_quoted("aria-label", texts("frame.theme")))
+                .props(_quoted("title", texts("frame.theme")))
                 .classes("icon-button")
             ):
-                ui.icon("light_mode" if following == "light" else "dark_mode").props("aria-hidden=true")
+                ui.icon("contrast").props("aria-hidden=true")
             role = texts(f"frame.role.{visit.actor.role.value}")
             who = role if visit.actor.role is Role.OPERATOR else f"{visit.actor.name} · {role}"
             Words("span", who).classes("who").props(_quoted("title", who))

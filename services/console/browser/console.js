@@ -120,7 +120,9 @@
     const choice = event.target.closest?.("[data-cookie]");
     if (choice) {
       const secure = location.protocol === "https:" ? "; Secure" : "";
-      document.cookie = `${choice.dataset.cookie}=${choice.dataset.value}; Path=/; Max-Age=31536000; SameSite=Lax${secure}`;
+      const other = document.body.classList.contains("body--dark") ? "light" : "dark";
+      const value = choice.dataset.value === "other-theme" ? other : choice.dataset.value;
+      document.cookie = `${choice.dataset.cookie}=${value}; Path=/; Max-Age=31536000; SameSite=Lax${secure}`;
       location.reload();
     }
     // Who signs out leaves no drafts behind for the next one at this machine.

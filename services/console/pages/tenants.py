@@ -28,12 +28,6 @@ async def page(visit: Visit) -> None:
         if not token:
             break
 
-    with (
-        ui.element("div").classes("line"),
-        ui.element("a").props("href=/all/new-tenant").classes("button"),
-    ):
-        Words("span", visit.texts("tenants.create"))
-
     @ui.refreshable
     def listing(wanted: str = "") -> None:
         wanted = wanted.casefold().strip()
@@ -51,7 +45,10 @@ async def page(visit: Visit) -> None:
                     Words("strong", tenant.name)
                     Words("span", tenant.id).classes("quiet")
 
-    ui.input(visit.texts("tenants.search"), on_change=lambda event: listing.refresh(event.value or "")).props(
-        "outlined dense clearable type=search"
-    ).classes("search")
+    with ui.element("div").classes("line spread"):
+        ui.input(
+            visit.texts("tenants.search"), on_change=lambda event: listing.refresh(event.value or "")
+        ).props("outlined dense clearable type=search").classes("search grow")
+        with ui.element("a").props("href=/all/new-tenant").classes("button"):
+            Words("span", visit.texts("tenants.create"))
     listing()

@@ -54,7 +54,7 @@ class KeyList:
 
     def _table(self, keys: Sequence[tenant_pb2.ApiKey]) -> None:
         text = self._texts
-        with ui.element("div").classes("table-wrap"), ui.element("table").classes("plain"):
+        with ui.element("div").classes("table-wrap"), ui.element("table").classes("plain cards"):
             Words("caption", text("access.keys")).classes("visually-hidden")
             with ui.element("thead"), ui.element("tr"):
                 for column in ("name", "allows", "state", "created"):

@@ -52,7 +52,7 @@ class PeopleList:
 
     def _table(self, users: Sequence[user_pb2.User]) -> None:
         text = self._texts
-        with ui.element("div").classes("table-wrap"), ui.element("table").classes("plain"):
+        with ui.element("div").classes("table-wrap"), ui.element("table").classes("plain cards"):
             Words("caption", text("access.people")).classes("visually-hidden")
             with ui.element("thead"), ui.element("tr"):
                 for column in ("name", "role", "state", "created"):
