@@ -23,6 +23,7 @@ def main() -> int:
     parser.add_argument("--embedded", action="store_true", help="embedded queue and SQLite, no servers")
     parser.add_argument("--shorter", type=float, default=1.0, help="factor on the length of each fault")
     parser.add_argument("--drain", type=float, default=600.0, help="seconds to wait for what is left")
+    parser.add_argument("--minutes", type=float, default=None, help="write nothing new after so long")
     parser.add_argument("--only", default="", help='faults that fit, such as "kill worker" or "disk|freeze"')
     parser.add_argument("--keep", type=Path, default=None, help="a folder that the logs are kept in")
     chosen = parser.parse_args()
@@ -42,6 +43,7 @@ def main() -> int:
         drain=chosen.drain,
         keep=chosen.keep,
         only=chosen.only,
+        longest=60 * chosen.minutes if chosen.minutes else float("inf"),
     )
     result = run(plan, lambda line: print(line, flush=True))
     if result.account.good and not result.problems:

@@ -173,6 +173,9 @@ def _processes(built: Ground, stack: contextlib.ExitStack) -> None:
     common = {
         **{name: os.environ[name] for name in ("PATH", "HOME", "LANG", "PYTHONPATH") if name in os.environ},
         "PYTHONUNBUFFERED": "1",
+        # Enough for one machine that all of it shares: more at once would wait for each other until they
+        # are given back.
+        "WORKER_CONCURRENCY": "16",
         "METACHAT_DATA_FOLDER": str(built.folder / "disk" / "data"),
         "METACHAT_INTERNAL_TOKEN": "internal-token-of-a-chaos-run-0123456789",
         "METACHAT_OPERATOR_TOKEN": OPERATOR,
@@ -206,14 +209,19 @@ def _processes(built: Ground, stack: contextlib.ExitStack) -> None:
             environment["ESCALATION_ADDRESS"] = f"127.0.0.1:{port}"
         return environment
 
-    built.fleet.add("confidence", "services.confidence", common, confidence)
+    # A line for each message stands in the logs of the workers; the others tell of trouble alone.
+    quiet = {"LOG_LEVEL": "WARNING"}
+    built.fleet.add("confidence", "services.confidence", common | quiet, confidence)
     built.fleet.add(
-        "escalation", "services.escalation", reaching("escalation", database=True, scoring=True), escalation
+        "escalation",
+        "services.escalation",
+        reaching("escalation", database=True, scoring=True) | quiet,
+        escalation,
     )
     built.fleet.add(
         "gateway",
         "services.gateway",
-        reaching("gateway") | {"CONFIDENCE_ADDRESS": f"127.0.0.1:{confidence}"},
+        reaching("gateway") | quiet | {"CONFIDENCE_ADDRESS": f"127.0.0.1:{confidence}"},
         gateway,
     )
     for number, port in enumerate(health, 1):

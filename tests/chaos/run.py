@@ -30,7 +30,8 @@ _HANDS = 16
 class Plan:
     """What is run. `shorter`: factor on the length of each fault; `window`: messages that may
     be accepted and not done. `drain`: seconds for what is left.
-    `keep`: where the logs go. `only`: a pattern that a fault's kind and target must fit ("kill worker")."""
+    `keep`: where the logs go. `only`: a pattern that a fault's kind and target must fit ("kill worker").
+    `longest`: seconds after which nothing new is written and no further fault strikes."""
 
     seed: int
     shape: Shape
@@ -42,6 +43,7 @@ class Plan:
     drain: float = 600.0
     keep: Path | None = None
     only: str = ""
+    longest: float = float("inf")
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,9 @@ def run(plan: Plan, say: Callable[[str], None] = print) -> Result:
         for fault in faults:
             say(f"  {fault}")
         began = time.monotonic()
-        feeder = asyncio.run(_flow(built, plan, faults, hands, say, began))
+        struck: list[Fault] = []
+        feeder = asyncio.run(_flow(built, plan, faults, struck, hands, say, began))
+        faults = struck
         say(f"{time.monotonic() - began:6.0f} s  everything delivered and healed: draining")
         account = _drain(built, plan, feeder, say, began)
         took = time.monotonic() - began
@@ -97,6 +101,7 @@ async def _flow(
     built: Ground,
     plan: Plan,
     faults: Sequence[Fault],
+    struck: list[Fault],
     hands: ThreadPoolExecutor,
     say: Callable[[str], None],
     began: float,
@@ -107,6 +112,7 @@ async def _flow(
     tenants = [(tenant, built.account(tenant)) for tenant in built.tenants]
     planned = conversations(plan.seed, tenants, plan.messages)
     ended: list[asyncio.Task[None]] = []
+    over = asyncio.Event()
 
     async def suffer(fault: Fault) -> None:
         say(f"{time.monotonic() - began:6.0f} s  {fault}")
@@ -117,12 +123,15 @@ async def _flow(
     async def troubles() -> None:
         busy: dict[str, asyncio.Task[None]] = {}
         for fault in faults:
-            while feeder.accepted < fault.accepted:
+            while feeder.accepted < fault.accepted and not over.is_set():
                 reached.clear()
                 await reached.wait()
+            if over.is_set():
+                return
             # Two faults of one target, one after the other.
             if (before := busy.get(fault.blow.target)) is not None:
                 await before
+            struck.append(fault)
             busy[fault.blow.target] = task = asyncio.create_task(suffer(fault))
             ended.append(task)
 
@@ -130,6 +139,11 @@ async def _flow(
         moved = time.monotonic()
         while True:
             await asyncio.sleep(_LOOK_SECONDS)
+            if time.monotonic() - began > plan.longest and not over.is_set():
+                say(f"{time.monotonic() - began:6.0f} s  time is up after {feeder.accepted} messages")
+                over.set()
+                reached.set()
+                feeder.end()
             try:
                 now = await asyncio.to_thread(_done, built)
             except Exception:
@@ -143,6 +157,7 @@ async def _flow(
     looking, trouble = asyncio.create_task(look()), asyncio.create_task(troubles())
     try:
         await feeder.run(planned, lambda _: reached.set())
+        reached.set()
         await trouble
         await asyncio.gather(*ended)
     finally:

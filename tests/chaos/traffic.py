@@ -123,6 +123,12 @@ class Feeder:
         self.done = 0
         self.allowance = 0
         self._moved = asyncio.Event()
+        self._ended = False
+
+    def end(self) -> None:
+        """Begin no further call; what was begun is brought to its 200."""
+        self._ended = True
+        self._moved.set()
 
     def move(self) -> None:
         """After a change of `done` or `allowance`."""
@@ -139,6 +145,8 @@ class Feeder:
                 async with gate:
                     for call in calls:
                         await self._room()
+                        if self._ended:
+                            return
                         await asyncio.gather(*(self._deliver(http, call.texts) for _ in range(call.at_once)))
                         self.copies += call.at_once - 1
                         begun(self.accepted)
@@ -150,7 +158,7 @@ class Feeder:
             await asyncio.gather(*late)
 
     async def _room(self) -> None:
-        while self.accepted - self.done >= self._window + self.allowance:
+        while not self._ended and self.accepted - self.done >= self._window + self.allowance:
             self._moved.clear()
             await self._moved.wait()
 
