@@ -39,6 +39,7 @@ class Place:
     queue: Queue
     tenant: str
     partitions: Partitions
+    url: str | None = None
 
     def stub(self, token: str = OPERATOR.reveal()) -> Any:
         return queue_pb2_grpc.QueueServiceStub(self.world.channel(token))
@@ -103,7 +104,7 @@ async def place(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
         )
         queue = open_queue(url, tmp_path / "queue.db")
         await queue.open()
-        made = Place(world, queue, tenant, partitions)
+        made = Place(world, queue, tenant, partitions, url)
         yield made
         for direction in ("inbound", "outbound"):
             for name in partitions.all(QueueName(tenant, "whatsapp", direction)):
