@@ -198,6 +198,7 @@ PLAIN = {
     "url": "https://hooks.example/ours",
     "text": "parcel",
     "query": "parcel",
+    "direction": "inbound",
     "user_message": "Where is my parcel?",
     "title": "Ours",
     "password": "correct horse battery",
@@ -219,20 +220,26 @@ PLAIN = {
     "before": "",
 }
 # Left as they are: an empty one means "as it stands" or "all".
-EMPTY = {"settings", "update_mask", "period", "turns", "history", "event_types", "states"}
+EMPTY = {
+    *("settings", "update_mask", "period", "turns", "history", "event_types", "states"),
+    "ListConversationsRequest.query",  # else the list is of those of a name
+}
+LISTED = {"dead_letter_ids"}
 
 
 def fill(message: Message, other: Other, tenant_id: str) -> None:
     """Fill a request with everything of the other tenant's, `tenant_id` aside."""
     for descriptor in message.DESCRIPTOR.fields:
         name = descriptor.name
-        if name in EMPTY:
+        if name in EMPTY or f"{message.DESCRIPTOR.name}.{name}" in EMPTY:
             continue
         if name == "tenant_id":
             message.tenant_id = tenant_id  # type: ignore[attr-defined]
         elif descriptor.is_repeated:
             if descriptor.enum_type is not None:
                 getattr(message, name).append(2)
+            elif name in LISTED:
+                getattr(message, name).append("ours")
         elif descriptor.message_type is not None:
             if not descriptor.message_type.full_name.startswith("google.protobuf."):
                 getattr(message, name).SetInParent()
