@@ -30,6 +30,7 @@ from services.cli.documents import read_document
 from tests.acceptance.installation import ROOT, free_ports, wait_until, whatsapp_text
 from tests.providers.meta_server import MetaServer
 from tests.servers.fixtures import PostgresServer
+from tests.servers.process import accepts
 
 pytestmark = [pytest.mark.rabbitmq, pytest.mark.postgresql, pytest.mark.timeout(300)]
 
@@ -137,6 +138,9 @@ class Deployment:
         """Whether the health check passes."""
         for process in self.running[name]:
             assert process.poll() is None, f"{name} ended:\n{self.log(name)}"
+        # Starting a probe costs more than looking whether anybody is there to answer it.
+        if not accepts(int(re.search(r":(\d+)", probe[-1].split("//")[1]).group(1))):  # type: ignore[union-attr]
+            return False
         done = subprocess.run(probe, cwd=ROOT, env=self.environment(name), capture_output=True, timeout=30)
         return done.returncode == 0
 

@@ -42,12 +42,8 @@ def environment(deployment: dict[str, Any]) -> dict[str, str]:
 
 
 def test_every_process_of_the_product_has_one() -> None:
-    assert {each["metadata"]["name"] for each in DEPLOYMENTS} == {
-        "confidence",
-        "escalation",
-        "gateway",
-        "worker",
-    }
+    processes = {"confidence", "console", "escalation", "gateway", "worker"}
+    assert {each["metadata"]["name"] for each in DEPLOYMENTS} == processes
 
 
 @every
