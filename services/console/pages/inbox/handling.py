@@ -120,7 +120,9 @@ class Handling:
                 self._transcript = Transcript(visit, details.transcript, customer=customer, keeps=True)
                 self._transcript.on("keep", lambda event: keep_answer(visit, self._transcript, event.args))
                 self._work = ui.element("div").classes("handling-work")
-            side = labelled(ui.element("aside").classes("handling-side"), visit.texts("inbox.about"))
+            side = labelled(
+                ui.element("aside").classes("handling-side").props("tabindex=0"), visit.texts("inbox.about")
+            )
             with side:
                 self._findings = Findings(visit, details, customer)
         self._following = Following(visit, details, self._transcript, self._findings)

@@ -1,0 +1,153 @@
+"""Conversations, reviews and knowledge in a real browser."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import httpx
+import pytest
+import pytest_asyncio
+from playwright.async_api import expect
+
+from tests.acceptance.browser import ConsoleBrowser, axe, connected, no_sideways_scroll, opened, picture
+from tests.acceptance.installation import Installation
+
+pytestmark = [pytest.mark.chromium, pytest.mark.asyncio(loop_scope="module")]
+
+SCRIPT = "<img src=x onerror=\"document.title='owned'\">"
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def browser(installation: Installation) -> AsyncIterator[ConsoleBrowser]:
+    async with opened(installation) as made:
+        yield made
+
+
+async def test_documents_are_added_found_and_deleted(browser: ConsoleBrowser) -> None:
+    page = await browser.page()
+    await page.goto(browser.url("/t/metrica/knowledge"))
+    await connected(page)
+    question = page.get_by_label("A customer's question")
+    await question.fill("Where is the zeppelin hangar?")
+    await question.press("Enter")
+    await expect(page.get_by_text("Nothing is found for this question")).to_be_visible()
+    await page.get_by_role("button", name="Add a document").click()
+    dialog = page.get_by_role("dialog")
+    await dialog.get_by_role("button", name="Add a document").click()
+    await expect(dialog).to_contain_text("at least 1")  # said at the field
+    await dialog.get_by_label("Title").fill(f"Zeppelins {SCRIPT}")
+    await dialog.get_by_label("Text").fill("The zeppelin hangar stands behind the mill.")
+    await dialog.get_by_role("button", name="Add a document").click()
+    row = page.get_by_role("row").filter(has_text=f"Zeppelins {SCRIPT}")
+    await expect(row).to_be_visible()
+    await question.press("Enter")
+    await expect(page.locator(".found-list")).to_contain_text("behind the mill")
+    await expect(page.locator(".found-list .chip").first).to_contain_text("of the question")
+    for name, content in (("blimps.md", b"# Blimps\n\nA blimp has no frame."), ("odd.txt", b"\xff\xfe\x00")):
+        await page.locator("input[type=file]").set_input_files(
+            [{"name": name, "mimeType": "text/plain", "buffer": content}]
+        )
+    await expect(page.get_by_role("row").filter(has_text="File blimps.md")).to_be_visible()
+    await expect(page.get_by_text("odd.txt is empty, too large, or no UTF-8 text")).to_be_visible()
+    await axe(page)
+    await picture(page, "knowledge")
+    await page.set_viewport_size({"width": 390, "height": 844})
+    await no_sideways_scroll(page)
+    await row.get_by_role("button", name="Delete Zeppelins").click()
+    await page.get_by_role("dialog").get_by_role("button", name="Delete").click()
+    await expect(row).to_have_count(0)
+    assert "owned" not in await page.title()
+
+
+async def test_an_agent_reads_but_does_not_replace(browser: ConsoleBrowser) -> None:
+    made = browser.installation.post(
+        "/api/tenants/metrica/keys",
+        {"name": "Ana", "scopes": ["AGENT"]},
+        token=browser.installation.operator_token,
+    )
+    page = await browser.page(key=made.json()["token"], language="hr")
+    await page.goto(browser.url("/t/metrica/knowledge"))
+    await expect(page.get_by_role("heading", name="Znanje")).to_be_visible()
+    await expect(page.get_by_role("row").nth(1)).to_be_visible()
+    await expect(page.locator("input[type=file]")).to_have_count(0)
+    await expect(page.locator("tbody button")).to_have_count(0)
+    await axe(page)
+
+
+async def test_replies_are_reviewed_by_keyboard(browser: ConsoleBrowser, installation: Installation) -> None:
+    review_everything(installation)
+    turns = [installation.chat(text)["conversationId"] for text in QUESTIONS]
+    page = await browser.page()
+    await page.goto(browser.url("/t/metrica/reviews"))
+    await connected(page)
+    cards = page.locator(".review")
+    await expect(cards).to_have_count(len(QUESTIONS))
+    await axe(page)
+    await picture(page, "reviews")
+    await page.keyboard.press("j")
+    await expect(cards.first).to_be_focused()
+    await page.keyboard.press("c")
+    await expect(cards).to_have_count(2)
+    await expect(cards.first).to_be_focused()
+    await page.keyboard.press("w")
+    await expect(cards).to_have_count(1)
+    await page.keyboard.press("e")
+    better = page.get_by_label("The better reply")
+    await better.fill("Quite another reply.")
+    await page.get_by_role("button", name="Save the edited reply").click()
+    await expect(page.get_by_text("No reply waits for your word.")).to_be_visible()
+    said = installation.rows(
+        "SELECT v.verdict FROM verdicts v JOIN turns t ON t.id = v.turn_id"
+        f" WHERE t.conversation_id IN ({', '.join('?' * len(turns))}) ORDER BY v.id",
+        *turns,
+    )
+    assert said == [("correct",), ("wrong",), ("edited",)]
+
+
+async def test_conversations_are_searched_and_read(
+    browser: ConsoleBrowser, installation: Installation
+) -> None:
+    name = f"Ivan {SCRIPT} {'long ' * 30}".strip()
+    talk = installation.chat("How much does the Team plan cost?", userId=name)["conversationId"]
+    installation.chat("How much does the Team plan cost?", userId="somebody else")
+    page = await browser.page()
+    await page.goto(browser.url("/t/metrica/conversations"))
+    await connected(page)
+    await page.get_by_label("Search name, address or id").fill("onerror")
+    rows = page.locator("tbody tr")
+    await expect(rows).to_have_count(1)
+    await axe(page)
+    await page.get_by_label("Search name, address or id").fill("nobody at all")
+    await expect(page.get_by_text("None of those listed matches.")).to_be_visible()
+    await page.get_by_label("Search name, address or id").fill(talk)
+    await expect(rows).to_have_count(1)
+    await picture(page, "conversations")
+    await rows.first.get_by_role("link").click()
+    await expect(page.locator(".bubble.from-customer")).to_contain_text("How much does the Team plan cost?")
+    await expect(page.locator(".bubble.from-assistant")).to_be_visible()
+    await axe(page)
+    await page.set_viewport_size({"width": 390, "height": 844})
+    await no_sideways_scroll(page)
+    await page.locator(".card-list a").first.click()
+    await page.wait_for_url("**/turns/*")
+    await page.goto(browser.url("/t/metrica/conversations/nothing"))
+    await expect(page.get_by_role("alert").or_(page.get_by_text("There is nothing here"))).to_be_visible()
+    assert "owned" not in await page.title()
+
+
+QUESTIONS = (
+    "How much does the Team plan cost?",
+    "How much does the Business plan cost?",
+    "How much does the Starter plan cost?",
+)
+
+
+def review_everything(installation: Installation) -> None:
+    """Each sent reply is drawn for the audit."""
+    patched = httpx.patch(
+        f"{installation.url}/api/tenants/metrica",
+        json={"settings": {"confidenceEscalation": {"auditRate": 1.0}}},
+        headers={"Authorization": f"Bearer {installation.operator_token}"},
+        timeout=30,
+    )
+    assert patched.status_code == 200, patched.text
