@@ -29,7 +29,8 @@ _ABOUT: Final = frozenset(
         f"{_AREA}.without_score",
     }
 )
-_ACTIONS: Final = ("IMMEDIATE_ESCALATION", "SUGGEST_REVIEW", "SEND_WITH_DISCLAIMER", "CONTINUE")
+_HANDED: Final = "IMMEDIATE_ESCALATION"
+_ACTIONS: Final = (_HANDED, "SUGGEST_REVIEW", "SEND_WITH_DISCLAIMER", "CONTINUE")
 _QUIET_SECONDS: Final = 0.35
 _CALL_SECONDS: Final = 20.0
 _DAYS: Final = (7, 30, 90, 0)
@@ -140,6 +141,8 @@ class WhatIf:
 
     def _error_line(self, found: insight_pb2.SimulatePolicyResponse) -> str:
         texts = self._editor.visit.texts
+        if found.after.get(_HANDED, 0) == found.turns:
+            return texts("settings.whatif.none_sent")
         if not found.HasField("error_after"):
             return texts("settings.whatif.no_error")
         after = found.error_after
