@@ -69,7 +69,7 @@ async def page(visit: Visit, search: str = "") -> None:
             ui.button(texts("dead_letters.discard_chosen"), on_click=discard).props(
                 "outline no-caps color=negative"
             )
-        keys = ("chosen", "dead_at", "channel", "reason", "failure", "tries", "message")
+        keys = ("chosen", "dead_at", "channel", "message", "tries", "reason", "failure")
         with (
             ui.element("div")
             .classes("table-wrap")
@@ -99,9 +99,6 @@ async def page(visit: Visit, search: str = "") -> None:
             if letter.HasField("dead_at"):
                 moment(visit, letter.dead_at)
         cell(_lane(visit, letter.channel, letter.direction))
-        cell(letter.reason, wide=True)
-        cell(letter.first_failure, wide=True)
-        cell(str(letter.tries), number=True)
         with ui.element("td"):
             button = ui.button(texts("dead_letters.show"), on_click=lambda: show(letter.id)).props(
                 "flat dense no-caps"
@@ -109,6 +106,9 @@ async def page(visit: Visit, search: str = "") -> None:
             button.props(f"aria-label={quoted(texts('dead_letters.show_one', name=name))}").classes(
                 "more-button"
             )
+        cell(str(letter.tries))
+        cell(letter.reason, wide=True)
+        cell("" if letter.first_failure == letter.reason else letter.first_failure, wide=True)
 
     async def look(text: str) -> None:
         nonlocal wanted

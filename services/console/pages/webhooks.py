@@ -115,7 +115,7 @@ def _card(visit: Visit, webhook: webhook_pb2.Webhook, changed: Any) -> None:
                 ("delete", remove),
             ):
                 ui.button(texts(f"webhooks.{key}"), on_click=action).props(
-                    f"outline dense no-caps{' color=negative' if key == 'delete' else ''}"
+                    f"outline no-caps padding='4px 12px'{' color=negative' if key == 'delete' else ''}"
                 ).classes("more-button")
 
 
@@ -157,12 +157,12 @@ def _log_row(visit: Visit, sent: webhook_pb2.WebhookDelivery) -> None:
     with ui.element("td").classes("nowrap"):
         moment(visit, sent.created_at)
     cell(event_word(visit, sent.event_type))
-    cell(str(sent.attempt), number=True)
+    cell(str(sent.attempt))
     with ui.element("td"):
         good = sent.status in _GOOD
         words = f"HTTP {sent.status}" if sent.status else sent.error or "—"
         chip(words[:60], "good" if good else "bad")
-    cell(f"{number(sent.milliseconds, visit.locale)} ms", number=True)
+    cell(f"{number(sent.milliseconds, visit.locale)} ms")
     with ui.element("td").classes("nowrap"):
         if sent.HasField("retry_at"):
             moment(visit, sent.retry_at)
