@@ -16,10 +16,10 @@ from contextlib import contextmanager
 from typing import Any, Final, TextIO, cast
 
 import orjson
-import structlog
 
 from services.common import telemetry
 from services.common.caller import current_call
+from services.common.lean_structlog import structlog
 
 _SECRET_KEY: Final = re.compile(
     r"(^|[_-])(token|secrets?|passwords?|authorization|api_?keys?|credentials?)$", re.IGNORECASE

@@ -92,7 +92,9 @@ async def test_bad_settings_are_said_line_by_line(tmp_path: Path) -> None:
     assert len(errors.decode().splitlines()) == 2
 
 
-@pytest.mark.parametrize("module", ["openai", "sqlalchemy", "pydantic", "starlette", "httpx2", "numpy"])
+@pytest.mark.parametrize(
+    "module", ["openai", "sqlalchemy", "pydantic", "starlette", "httpx2", "numpy", "rich", "protovalidate"]
+)
 def test_what_an_idle_worker_does_not_need_is_not_imported(module: str) -> None:
     code = f"import services.worker.__main__, sys; sys.exit({module!r} in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
