@@ -150,7 +150,7 @@ async def measured(installation: Installation, rounds: int, waiting: int) -> str
         "",
         f"with {waiting} waiting: first rows after {painted * 1000:.0f} ms (navigation included), "
         f"a new one after {updated * 1000:.0f} ms, {drawn} rows in the page",
-        "load average {:.0f}, {:.0f}, {:.0f} on {} cores".format(*os.getloadavg(), os.cpu_count()),
+        "load average {:.0f}, {:.0f}, {:.0f} on {} cores".format(*os.getloadavg(), os.cpu_count() or 0),
     ]
     return "\n".join(lines) + "\n"
 

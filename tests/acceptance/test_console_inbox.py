@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import re
@@ -41,9 +42,9 @@ def agent_key(installation: Installation, name: str) -> str:
     return token
 
 
-async def inbox(browser: ConsoleBrowser, name: str, **options: str) -> Page:
+async def inbox(browser: ConsoleBrowser, name: str) -> Page:
     """The inbox as this agent sees it."""
-    page = await browser.page(key=agent_key(browser.installation, name), **options)
+    page = await browser.page(key=agent_key(browser.installation, name))
     await page.goto(browser.url("/t/metrica/inbox"))
     await connected(page)
     return page
@@ -193,6 +194,50 @@ async def test_a_withheld_draft_is_judged_changed_and_kept(
         token=installation.operator_token,
     )
     assert "two years" in found.text
+
+
+async def test_people_are_there_or_away_and_pass_a_customer_on(
+    browser: ConsoleBrowser, installation: Installation
+) -> None:
+    for name in ("Iva Agent", "Jan Agent"):
+        make_user(installation, name)
+    page = await browser.page(email=address_of("Iva Agent"), password=PASSWORD)
+    await page.goto(browser.url("/t/metrica/inbox"))
+    await connected(page)
+    switch = page.get_by_role("switch", name="Available")
+    await switch.click()
+    await expect(switch).to_be_checked()
+    available = "SELECT available FROM users WHERE display_name = 'Iva Agent'"
+    await asyncio.to_thread(wait_until, lambda: installation.rows(available) == [(1,)], "the presence")
+    installation.chat(f"{ASK}. Please pass me on.")
+    await open_row(page, "pass me on")
+    await page.keyboard.press("c")
+    await page.get_by_label("Your reply").wait_for()
+    await page.get_by_role("button", name="Transfer").click()
+    dialog = page.get_by_role("dialog")
+    await dialog.get_by_label("To whom").click()
+    await page.get_by_role("option", name=re.compile("Jan Agent · away")).click()
+    await dialog.get_by_role("button", name="Transfer").click()
+    await expect(page.locator(".handling-title")).to_contain_text("Jan Agent has it")
+    await expect(page.get_by_label("Your reply")).to_have_count(0)
+    await page.get_by_role("button", name=re.compile("^Others")).click()
+    await expect(page.get_by_role("option").filter(has_text="pass me on")).to_contain_text("Jan Agent")
+
+
+PASSWORD = "correct horse battery"
+
+
+def address_of(name: str) -> str:
+    return f"{name.split()[0].lower()}@metrica.example"
+
+
+def make_user(installation: Installation, name: str) -> None:
+    made = installation.post(
+        "/api/tenants/metrica/users",
+        {"email": address_of(name), "displayName": name, "role": "AGENT", "password": PASSWORD},
+        token=installation.operator_token,
+    )
+    assert made.status_code == 200, made.text
 
 
 async def test_five_hundred_wait_and_few_are_drawn(

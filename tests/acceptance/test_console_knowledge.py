@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import httpx
 import pytest
 import pytest_asyncio
-from playwright.async_api import expect
+from playwright.async_api import FilePayload, expect
 
 from tests.acceptance.browser import ConsoleBrowser, axe, connected, no_sideways_scroll, opened, picture
 from tests.acceptance.installation import Installation
@@ -44,9 +44,8 @@ async def test_documents_are_added_found_and_deleted(browser: ConsoleBrowser) ->
     await expect(page.locator(".found-list")).to_contain_text("behind the mill")
     await expect(page.locator(".found-list .chip").first).to_contain_text("of the question")
     for name, content in (("blimps.md", b"# Blimps\n\nA blimp has no frame."), ("odd.txt", b"\xff\xfe\x00")):
-        await page.locator("input[type=file]").set_input_files(
-            [{"name": name, "mimeType": "text/plain", "buffer": content}]
-        )
+        file = FilePayload(name=name, mimeType="text/plain", buffer=content)
+        await page.locator("input[type=file]").set_input_files(file)
     await expect(page.get_by_role("row").filter(has_text="File blimps.md")).to_be_visible()
     await expect(page.get_by_text("odd.txt is empty, too large, or no UTF-8 text")).to_be_visible()
     await axe(page)
