@@ -186,7 +186,7 @@ def second_console(installation: Installation, **environment: str) -> Iterator[s
 
 async def test_a_session_that_idles_ends_and_what_was_typed_comes_back(console: ConsoleBrowser) -> None:
     await user(console, "mia@shop.example")
-    with second_console(console.installation, CONSOLE_IDLE_SECONDS="6") as url:
+    with second_console(console.installation, CONSOLE_IDLE_SECONDS="12") as url:
         page = await console.page(signed_in=False)
         await page.goto(f"{url}/t/metrica/start")
         await submit(page, "mia@shop.example", PASSWORD)
@@ -243,7 +243,8 @@ async def test_every_page_of_the_frame_is_in_order(console: ConsoleBrowser) -> N
             await connected(page)
             await axe(page)
             if language == "en":
-                await picture(page, name)
+                if name != "access":  # that one is pictured where it shows people with names of people
+                    await picture(page, name)
                 await page.emulate_media(color_scheme="dark")
                 await page.wait_for_function("document.body.classList.contains('body--dark')")
                 await page.set_viewport_size({"width": 390, "height": 844})
@@ -294,8 +295,10 @@ async def test_a_tenant_is_made_tried_and_opened_to_people(console: ConsoleBrows
     await dialog.get_by_role("button", name="Add a person").click()
     await expect(dialog.get_by_text("Write an e-mail address: name@host")).to_be_visible()
     await dialog.get_by_label("E-mail address").fill("lea@shop.example")
+    await dialog.get_by_label("Name that customers see").fill("Lea Novak")
     await dialog.get_by_role("button", name="Make one up").click()
     await dialog.get_by_role("button", name="Add a person").click()
-    await expect(page.get_by_role("rowheader", name="lea")).to_be_visible()
+    await expect(page.get_by_role("rowheader", name="Lea Novak")).to_be_visible()
+    await picture(page, "access")
     # The focus is back where the dialog was opened.
     await expect(page.get_by_role("button", name="Add a person")).to_be_focused()

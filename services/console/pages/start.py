@@ -163,7 +163,7 @@ class Start:
         self._answer.clear()
         with self._answer:
             Words("h3", text("start.customer_gets"))
-            Words("p", found.outcome.reply or text("start.nothing")).classes("bubble")
+            Words("p", found.outcome.reply or text("start.nothing")).classes("preview-answer")
             with ui.element("div").classes("line"):
                 escalated = decision.action == policy_pb2.Decision.IMMEDIATE_ESCALATION
                 Words("span", text(f"figures.action.{action}")).classes(
