@@ -19,7 +19,10 @@ import orjson
 
 from services.common import telemetry
 from services.common.caller import current_call
-from services.common.lean_structlog import structlog
+from services.common.lean_imports import without
+
+with without("rich"):
+    import structlog
 
 _SECRET_KEY: Final = re.compile(
     r"(^|[_-])(token|secrets?|passwords?|authorization|api_?keys?|credentials?)$", re.IGNORECASE

@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 from typing import Any, Final
 
-import httpx
 import orjson
 
+from services.common.lean_imports import without
 from services.worker.channels.meta_errors import read_answer
 from services.worker.channels.port import NotSent, Refused, SendResult, Unknown
+
+with without("rich"):
+    import httpx
 
 _TIMEOUT: Final = 20.0
 _CONNECT: Final = 5.0

@@ -1,0 +1,24 @@
+"""Imports libraries without what they load only because it is installed."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+@contextmanager
+def without(module: str) -> Iterator[None]:
+    """Inside, `module` cannot be imported, unless it is loaded already.
+
+    structlog and httpx load rich for tracebacks and a command of theirs that we never use: 5 MB a process.
+    """
+    if module in sys.modules:
+        yield
+        return
+    # None in this table is Python's own way to say so; both then do without.
+    sys.modules[module] = None  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        del sys.modules[module]
