@@ -172,7 +172,7 @@ def value_axis(*, percent: bool = False, name: str = "", most: float | None = No
         "nameGap": 28,
         "nameTextStyle": {"color": _QUIET},
         "minInterval": 0 if percent else 1,
-        "axisLabel": {"color": _QUIET},
+        "axisLabel": {"color": _QUIET, "hideOverlap": True},
         "splitLine": {"lineStyle": {"color": _LINE}},
         "splitNumber": 4,
     }
@@ -180,6 +180,7 @@ def value_axis(*, percent: bool = False, name: str = "", most: float | None = No
         axis["axisLabel"][":formatter"] = "(value) => Math.round(value * 100) + ' %'"
     if most is not None:
         axis["max"] = most
+        axis["interval"] = most / 5
     return axis
 
 

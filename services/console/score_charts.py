@@ -21,10 +21,9 @@ def histogram(figures: Figures) -> Chart:
     options["xAxis"] = charts.value_axis(most=1.0) | {
         "minInterval": 0,
         "splitLine": {"show": False},
-        "splitNumber": 10,
+        "interval": 0.1,
     }
     options["yAxis"] = charts.value_axis()
-    options["grid"]["top"] = 76
     series = charts.bars(text("overview.turns"), [], SERIES[0]) | {
         "data": [[(place + 0.5) / _BINS, count] for place, count in enumerate(counts)],
         "barWidth": "88%",
@@ -58,6 +57,7 @@ def histogram(figures: Figures) -> Chart:
                 ),
             ]
         series["markLine"] = charts.marks(lines)
+        options["grid"]["top"] = 20 + 14 * len(lines)
     options["series"] = [series]
     options["tooltip"]["trigger"] = "item"
     bands = [(place / _BINS, (place + 1) / _BINS) for place in range(_BINS)]

@@ -28,8 +28,6 @@ async def page(visit: Visit) -> None:
         if not token:
             break
 
-    Words("a", visit.texts("overview.all_title")).props("href=/all/overview")
-
     @ui.refreshable
     def listing(wanted: str = "") -> None:
         wanted = wanted.casefold().strip()
