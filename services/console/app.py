@@ -10,6 +10,7 @@ from typing import Final
 import nicegui
 import orjson
 from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
 from nicegui import core, ui
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
@@ -92,6 +93,8 @@ def build_app(
     outer.mount("/browser", StaticFiles(directory=_BROWSER))
     shell.register()
     nicegui.app.add_exception_handler(404, unknown)
+    # A page's parameter that is no number leads nowhere.
+    nicegui.app.add_exception_handler(RequestValidationError, unknown)
     ui.run_with(
         outer,
         title="Meta Chat Mesh",

@@ -21,8 +21,11 @@ class Guesses:
         # Address → (tries left, when that was so).
         self._left: dict[str, tuple[float, float]] = {}
 
-    def admit(self, address: str, now: float) -> None:
-        """Raise ServiceError(RATE_LIMITED) where the address has none left."""
+    def take(self, address: str, now: float) -> None:
+        """One try of the address, counted before it is looked at: tries at once are as many as in a row.
+
+        Raises ServiceError(RATE_LIMITED) where it has none left.
+        """
         left = self._now_left(address, now)
         if left < 1:
             raise ServiceError(
@@ -31,14 +34,15 @@ class Guesses:
                 reason="SIGN_IN_LOCKED",
                 retry_after=(1 - left) * REFILL_SECONDS,
             )
-
-    def failed(self, address: str, now: float) -> None:
-        """A wrong try from the address."""
-        left = self._now_left(address, now)
         if len(self._left) >= _MOST_ADDRESSES and address not in self._left:
             # The fullest bucket is the one that is missed least.
             del self._left[max(self._left, key=lambda known: self._now_left(known, now))]
-        self._left[address] = (max(0.0, left - 1), now)
+        self._left[address] = (left - 1, now)
+
+    def give_back(self, address: str, now: float) -> None:
+        """That try was none: it was right, or nobody could look at it."""
+        if address in self._left:
+            self._left[address] = (min(float(FREE), self._now_left(address, now) + 1), now)
 
     @property
     def addresses(self) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import inspect
 import json
+import secrets
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Final, cast
@@ -87,9 +88,14 @@ class Shell:
     def _endpoint(self, spec: PageSpec) -> Callable[..., Any]:
         async def endpoint(**given: Any) -> Response | None:
             request: Request = given["request"]
-            return await self._answer(
-                spec, request, str(given.get("tenant_id", "")), arguments_of(spec, given)
-            )
+            try:
+                return await self._answer(
+                    spec, request, str(given.get("tenant_id", "")), arguments_of(spec, given)
+                )
+            except Exception:  # the boundary of a page: the person gets a sentence, the log the rest
+                _log.exception("page failed", page=spec.path)
+                texts = texts_of(choose_language("", request.headers.get("accept-language", "")))
+                return plain.message_page(request, texts, "broken", 500)
 
         parameters = [
             inspect.Parameter("request", inspect.Parameter.KEYWORD_ONLY, annotation=Request),
@@ -173,6 +179,14 @@ class Shell:
             f'<link rel="stylesheet" href="{_ASSETS}/console.css?{self._version}">'
             f'<script defer src="{_ASSETS}/console.js?{self._version}"></script>'
         )
+
+        def told(error: Exception) -> None:
+            visit.notify(
+                visit.words(error) if isinstance(error, ServiceError) else texts("errors.internal"),
+                "negative",
+            )
+
+        client.on_exception(told)
         self._header(visit)
         self._menu(spec, visit)
         self._banner(visit, client)
@@ -190,12 +204,11 @@ class Shell:
                 self._back_end.doubt()
                 self._draw_again(client)
             _log.warning("page failed", page=spec.path, error=error.message, detail=error.detail)
-            with ui.element("div").classes("empty-state").props("role=alert"):
-                ui.icon("cloud_off").props("aria-hidden=true")
-                ui.label(visit.words(error))
-                ui.button(visit.texts("frame.try_again"), on_click=ui.navigate.reload).props(
-                    "outline no-caps"
-                )
+            _failed(visit, visit.words(error))
+        except Exception:  # as above; what was drawn so far stays
+            error_id = secrets.token_hex(6)
+            _log.exception("page failed", page=spec.path, error_id=error_id)
+            _failed(visit, visit.texts("errors.internal"), error_id)
 
     def _draw_again(self, client: Client) -> None:
         """Nothing can be typed into a page that could not be drawn: it reloads once the back end is there."""
@@ -279,6 +292,16 @@ class Shell:
 
         end = self._back_end.follow(tell)
         client.on_delete(end)
+
+
+def _failed(visit: Visit, words: str, error_id: str = "") -> None:
+    """In place of what could not be drawn."""
+    with ui.element("div").classes("empty-state").props("role=alert"):
+        ui.icon("cloud_off").props("aria-hidden=true")
+        Words("p", words)
+        if error_id:
+            Words("code", error_id)
+        ui.button(visit.texts("frame.try_again"), on_click=ui.navigate.reload).props("outline no-caps")
 
 
 def _quoted(name: str, text: str) -> str:

@@ -56,14 +56,14 @@ class SignInPages:
         email = given.get("email", "")[:256]
         address = request.client.host if request.client else ""
         try:
-            self._guesses.admit(address, self._clock.monotonic())
+            self._guesses.take(address, self._clock.monotonic())
             if by_key:
                 session = await self._sign_ins.with_key(given.get("key", "").strip()[:512])
             else:
                 session = await self._sign_ins.with_password(email, given.get("password", "")[:1024])
         except ServiceError as error:
-            if error.kind in (Kind.UNAUTHENTICATED, Kind.FORBIDDEN):
-                self._guesses.failed(address, self._clock.monotonic())
+            if error.kind not in (Kind.UNAUTHENTICATED, Kind.FORBIDDEN, Kind.RATE_LIMITED):
+                self._guesses.give_back(address, self._clock.monotonic())
             way = "key" if by_key else "password"
             _log.info("sign-in refused", way=way, reason=error.reason, address=address)
             status = (
@@ -74,6 +74,7 @@ class SignInPages:
         _log.info(
             "signed in", actor=session.actor.id, tenant=session.actor.tenant_id, role=session.actor.role.value
         )
+        self._guesses.give_back(address, self._clock.monotonic())
         before = self._sign_ins.current(request.cookies.get(self._cookie, ""))
         if before is not None:
             self._sign_ins.end(before)

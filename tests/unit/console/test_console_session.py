@@ -95,20 +95,31 @@ def test_ended_sessions_without_a_folder_are_kept_in_memory(tmp_path: Path) -> N
 def test_an_address_has_some_wrong_tries_and_gets_them_back_slowly() -> None:
     guesses = Guesses()
     for _ in range(FREE):
-        guesses.admit("10.0.0.1", 0.0)
-        guesses.failed("10.0.0.1", 0.0)
+        guesses.take("10.0.0.1", 0.0)
     with pytest.raises(ServiceError) as refused:
-        guesses.admit("10.0.0.1", 0.0)
+        guesses.take("10.0.0.1", 0.0)
     assert refused.value.kind is Kind.RATE_LIMITED
     assert refused.value.retry_after == pytest.approx(REFILL_SECONDS)
-    guesses.admit("10.0.0.2", 0.0)
-    guesses.admit("10.0.0.1", REFILL_SECONDS)
+    guesses.take("10.0.0.2", 0.0)
+    guesses.take("10.0.0.1", REFILL_SECONDS)
+
+
+@given(st.integers(0, 3 * FREE))
+def test_right_ones_cost_an_address_nothing_and_earn_it_nothing(times: int) -> None:
+    guesses = Guesses()
+    for _ in range(times):
+        guesses.take("10.0.0.1", 0.0)
+        guesses.give_back("10.0.0.1", 0.0)
+    for _ in range(FREE):
+        guesses.take("10.0.0.1", 0.0)
+    with pytest.raises(ServiceError):
+        guesses.take("10.0.0.1", 0.0)
 
 
 def test_many_addresses_do_not_fill_the_memory() -> None:
     guesses = Guesses()
     for number in range(10_050):
-        guesses.failed(f"address {number}", 0.0)
+        guesses.take(f"address {number}", 0.0)
     assert guesses.addresses <= 10_000
 
 
