@@ -99,9 +99,9 @@ async def test_what_a_deleted_tenant_left_is_kept_and_its_queues_go(place: Place
                 await watch.run_once()
                 await place.queue.sweep_dead_letters(None, look, limit=1000)
     assert {letter.reason for letter in found} == {"no use", "its tenant or channel was removed"}
-    listed = await place.list(tenant_id="-", page_size=500)
+    listed = await place.letters(tenant_id="-", page_size=500)
     assert {letter.id for letter in found} <= {letter.id for letter in listed.dead_letters}
-    assert (await place.list()).total == 2
+    assert (await place.letters()).total == 2
 
 
 async def test_everything_is_counted_with_few_labels(place: Place) -> None:

@@ -47,14 +47,14 @@ class Place:
     def name(self, contact: str = "1", direction: str = "inbound") -> QueueName:
         return self.partitions.of(QueueName(self.tenant, "whatsapp", direction), contact)
 
-    async def list(self, **fields: Any) -> Any:
+    async def letters(self, **fields: Any) -> Any:
         fields.setdefault("tenant_id", self.tenant)
         return await self.stub().ListDeadLetters(pb.ListDeadLettersRequest(**fields))
 
     async def until_total(self, count: int) -> Any:
         """What is listed once there are so many: the broker counts a moment late."""
         async with asyncio.timeout(15):
-            while (found := await self.list(page_size=500)).total != count:  # noqa: ASYNC110 - it happens elsewhere
+            while (found := await self.letters(page_size=500)).total != count:  # noqa: ASYNC110 - it happens elsewhere
                 await asyncio.sleep(0.05)
         return found
 
@@ -136,15 +136,15 @@ async def test_depths_of_a_tenants_queues(place: Place) -> None:
 async def test_dead_letters_are_listed_searched_and_shown(place: Place) -> None:
     ids = await place.put_aside(5)
     assert len(set(ids)) == 5
-    found = await place.list(page_size=2)
+    found = await place.letters(page_size=2)
     assert (len(found.dead_letters), found.total) == (2, 5)
-    times = [letter.dead_at.ToMicroseconds() for letter in (await place.list()).dead_letters]
+    times = [letter.dead_at.ToMicroseconds() for letter in (await place.letters()).dead_letters]
     assert times == sorted(times)
-    searched = await place.list(search="PARCEL 3? grüße")
+    searched = await place.letters(search="PARCEL 3? grüße")
     assert ([letter.message_id for letter in searched.dead_letters], searched.total) == (["wamid.3"], 1)
-    assert (await place.list(search="no use")).total == 5
-    assert (await place.list(direction="outbound")).total == 0
-    assert (await place.list(channel=tenant_pb2.Channel.MESSENGER)).total == 0
+    assert (await place.letters(search="no use")).total == 5
+    assert (await place.letters(direction="outbound")).total == 0
+    assert (await place.letters(channel=tenant_pb2.Channel.MESSENGER)).total == 0
     letter = await place.stub().GetDeadLetter(
         pb.GetDeadLetterRequest(tenant_id=place.tenant, dead_letter_id=ids[3])
     )
@@ -153,7 +153,7 @@ async def test_dead_letters_are_listed_searched_and_shown(place: Place) -> None:
     assert letter.body == b""
     assert letter.body_bytes > 0
     assert letter.dead_at.seconds >= letter.published_at.seconds > 0
-    everybody = await place.list(tenant_id="-", page_size=500)
+    everybody = await place.letters(tenant_id="-", page_size=500)
     assert set(ids) <= {one.id for one in everybody.dead_letters if one.tenant_id == place.tenant}
 
 
@@ -221,9 +221,12 @@ async def test_who_may_and_what_is_refused(place: Place) -> None:
         async with refused() as errors:
             await stub.ListDeadLetters(request)
         assert errors[0].kind is kind
-    for fields in ({}, {"dead_letter_ids": [identity], "all": True}):
+    for order in (
+        pb.DiscardDeadLettersRequest(),
+        pb.DiscardDeadLettersRequest(dead_letter_ids=[identity], all=True),
+    ):
         async with refused() as errors:
-            await admin.DiscardDeadLetters(pb.DiscardDeadLettersRequest(**fields))
+            await admin.DiscardDeadLetters(order)
         assert errors[0].fields[0].field == "dead_letter_ids"
     async with refused() as errors:
         await place.stub().ReplayDeadLetters(pb.ReplayDeadLettersRequest(tenant_id="-", all=True))
@@ -242,7 +245,7 @@ async def test_what_a_channel_that_is_gone_left_can_be_seen_and_discarded(place:
     await place.world.tenants().DeleteTenant(
         tenant_pb2.DeleteTenantRequest(tenant_id=place.tenant, confirm_name="Shop")
     )
-    found = await place.list()
+    found = await place.letters()
     assert found.total == 1
     for letter in found.dead_letters:
         identity = letter.id
