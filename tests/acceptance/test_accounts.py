@@ -82,7 +82,7 @@ def test_the_doctor_finds_a_healthy_installation_healthy(installation: Installat
     said = installation.command("doctor")
     for name in ("environment", "data folder", "database", "revision", "secrets", "queue", "confidence"):
         assert re.search(rf"^ok +{name}", said, re.MULTILINE), said
-    for name in ("escalation", "operator token", "internal token", "gateway", "worker", "clock"):
+    for name in ("escalation", "operator token", "internal token", "gateway", "worker", "console", "clock"):
         assert re.search(rf"^ok +{name}", said, re.MULTILINE), said
     assert "fault" not in said
 
