@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
-from tests.acceptance.installation import Installation, wait_until, whatsapp_text
+from tests.acceptance.installation import Installation, whatsapp_text
+from tests.acceptance.installation import wait_until as wait_for
 from tests.providers import openai_server as openai
 from tests.providers.meta_server import MetaServer
 from tests.providers.openai_server import OpenAIServer
 from tests.providers.scripted import Reply
 
 NUMBER = "404040"
+
+
+def wait_until(condition: Callable[[], Any], what: str, seconds: float = 90.0) -> Any:
+    """Generous: workers are killed here, and machines are busy."""
+    return wait_for(condition, what, seconds)
 
 
 class Shop:
@@ -78,10 +84,8 @@ def test_a_worker_killed_while_it_drafts_is_followed_by_another_soon(shop: Shop)
     shop.write("What is the answer?", sender)
     wait_until(lambda: len(shop.model.requests) > before, "the draft to begin")
     shop.kill_worker()
-    began = time.monotonic()
-    wait_until(lambda: shop.outbox(sender), "the next attempt", 75)
     # The lease of the dead one is 30 s; the visibility timeout would be 300.
-    assert time.monotonic() - began < 75
+    wait_until(lambda: shop.outbox(sender), "the next attempt")
     wait_until(lambda: shop.sent_to(sender), "the answer")
     # A later message comes after everything that was left of the first.
     shop.write("And the other answer?", sender)
@@ -107,9 +111,9 @@ def test_a_worker_killed_while_it_sends_does_not_send_again(shop: Shop) -> None:
         "biz_opaque_callback_data": outbound_id,
     }
     shop.tell("statuses", status, {**status, "status": "sent"})
-    wait_until(lambda: shop.outbox(sender)[0][1] == "delivered", "the status", 40)
+    wait_until(lambda: shop.outbox(sender)[0][1] == "delivered", "the status")
     shop.write("And the other answer?", sender)
-    wait_until(lambda: len(shop.sent_to(sender)) == 2, "the second answer", 60)
+    wait_until(lambda: len(shop.sent_to(sender)) == 2, "the second answer")
     assert shop.outbox(sender)[0][1] == "delivered"
     assert len({*shop.sent_to(sender)}) == 2
 
@@ -119,7 +123,7 @@ def test_concurrent_copies_of_a_webhook_are_answered_once(shop: Shop) -> None:
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda _: shop.write("What is the answer?", sender, identity), range(8)))
     shop.write("And the other answer?", sender)
-    wait_until(lambda: len(shop.sent_to(sender)) == 2, "both answers", 40)
+    wait_until(lambda: len(shop.sent_to(sender)) == 2, "both answers")
     assert shop.installation.rows("SELECT count(*) FROM turns WHERE message_id = ?", identity) == [(1,)]
     assert len({*shop.sent_to(sender)}) == 2
 
@@ -180,7 +184,7 @@ def test_a_token_that_is_refused_is_said_and_its_messages_wait(shop: Shop) -> No
     shop.installation.command(
         "channels", "add", "metrica", "whatsapp", "--phone-number-id", NUMBER, "--access-token", "new"
     )
-    wait_until(lambda: shop.outbox(sender)[0][1] == "sent", "the message after the new token", 60)
+    wait_until(lambda: shop.outbox(sender)[0][1] == "sent", "the message after the new token")
     assert shop.meta.requests[-1].headers["authorization"] == "Bearer new"
 
 
@@ -192,6 +196,6 @@ def test_a_model_that_breaks_hands_over(shop: Shop) -> None:
     sender = "4915500007"
     shop.model.always(openai.broken())
     shop.write("What is the answer?", sender)
-    wait_until(lambda: shop.sent_to(sender), "the handoff message", 40)
+    wait_until(lambda: shop.sent_to(sender), "the handoff message")
     reason = "SELECT reason FROM turns WHERE action = 'IMMEDIATE_ESCALATION' ORDER BY id DESC LIMIT 1"
     assert shop.installation.rows(reason) == [("no_reply",)]

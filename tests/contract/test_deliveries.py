@@ -49,7 +49,7 @@ async def test_an_attempt_that_ended_unheard_is_found_by_itself(world: World) ->
     async def found() -> bool:
         return bool((await listed(world, states=[Delivery.DELIVERY_UNKNOWN])).deliveries)
 
-    await until(found, 15)
+    await until(found, 60)
     [event] = await world.rows(events, events.c.type == "delivery.unknown")
     assert event["data"]["outboundId"] == outbound_id
     shown = (await world.messages(event["conversation_id"])).messages[-1]
@@ -89,7 +89,7 @@ async def test_what_did_not_arrive_is_sent_again_once(world: World) -> None:
     async def published() -> bool:
         return (await world.rows(outbox))[0]["published_at"] is not None
 
-    await until(published)
+    await until(published, 60)
     again = await claim(world, outbound_id)
     assert (again.verdict, again.attempt) == (Claim.SEND, 2)
     # A late word of the first attempt says nothing of the second.
@@ -223,7 +223,7 @@ async def test_a_token_that_is_refused_holds_messages_until_there_is_a_new_one(w
     async def goes_on() -> bool:
         return bool((await claim(world, outbound_id)).verdict == Claim.SEND)
 
-    await until(goes_on)
+    await until(goes_on, 60)
 
 
 async def test_now_and_then_one_message_looks_whether_it_was_a_whim(world: World) -> None:
