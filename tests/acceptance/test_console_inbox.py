@@ -30,6 +30,14 @@ async def browser(installation: Installation) -> AsyncIterator[ConsoleBrowser]:
         yield made
 
 
+@pytest_asyncio.fixture(autouse=True, loop_scope="module")
+async def _closing(browser: ConsoleBrowser) -> AsyncIterator[None]:
+    """No page outlives its test."""
+    yield
+    for context in browser.browser.contexts:
+        await context.close()
+
+
 def agent_key(installation: Installation, name: str) -> str:
     """A token of an agent whose name is that of the key."""
     answer = installation.post(
@@ -232,18 +240,16 @@ def address_of(name: str) -> str:
 
 
 def make_user(installation: Installation, name: str) -> None:
-    made = installation.post(
-        "/api/tenants/metrica/users",
-        {"email": address_of(name), "displayName": name, "role": "AGENT", "password": PASSWORD},
-        token=installation.operator_token,
+    installation.command(
+        "users", "create", "metrica", address_of(name), "--name", name, stdin=f"{PASSWORD}\n{PASSWORD}\n"
     )
-    assert made.status_code == 200, made.text
 
 
 async def test_five_hundred_wait_and_few_are_drawn(
     browser: ConsoleBrowser, installation: Installation
 ) -> None:
     fill(installation, 500)
+    installation.chat(f"{ASK}. Whoever follows the list looks again.")
     listed = waiting(installation)
     page = await inbox(browser, "Ana Many")
     await expect(page.locator(".waiting-filters button").first).to_contain_text(f"Waiting {listed}")

@@ -23,6 +23,14 @@ async def browser(installation: Installation) -> AsyncIterator[ConsoleBrowser]:
         yield made
 
 
+@pytest_asyncio.fixture(autouse=True, loop_scope="module")
+async def _closing(browser: ConsoleBrowser) -> AsyncIterator[None]:
+    """No page outlives its test."""
+    yield
+    for context in browser.browser.contexts:
+        await context.close()
+
+
 async def test_documents_are_added_found_and_deleted(browser: ConsoleBrowser) -> None:
     page = await browser.page()
     await page.goto(browser.url("/t/metrica/knowledge"))

@@ -20,7 +20,7 @@ from services.console.charts import quoted
 from services.console.frame import AGENTS, Visit, Words, moment, tenant_page
 from services.console.labels import labelled
 from services.console.listing import cell, facts
-from services.console.pages.inbox.rows import channel_of
+from services.console.pages.inbox.rows import channel_of, customer_of
 from services.console.transcript import Transcript
 
 _PAGE: Final = 50
@@ -126,7 +126,7 @@ class _Search:
             for each in found:
                 status = Conversation.Status.Name(each.status)
                 with ui.element("tr"):
-                    cell(_who(visit, each), link=visit.path(f"conversations/{each.id}"), wide=True)
+                    cell(customer_of(visit, each), link=visit.path(f"conversations/{each.id}"), wide=True)
                     with ui.element("td"):
                         Words("span", visit.texts(f"conversations.status.{status}")).classes(
                             f"chip {_COLOURS.get(status, 'plain')}"
@@ -146,7 +146,7 @@ async def one(visit: Visit, conversation_id: str) -> None:
         GetConversationRequest(tenant_id=visit.tenant_id, conversation_id=conversation_id)
     )
     messages, cut = await _messages(visit, conversation.id)
-    who = _who(visit, conversation)
+    who = customer_of(visit, conversation)
     with ui.element("section").classes("card stack"):
         Words("h2", who).classes("cut").props(f"title={quoted(who)}")
         facts(
@@ -228,8 +228,3 @@ def _decisions(visit: Visit, messages: list[Message]) -> None:
                         f"title={quoted(text[:500])}"
                     )
                     moment(visit, message.created_at, style="time").classes("quiet")
-
-
-def _who(visit: Visit, conversation: Conversation) -> str:
-    contact = conversation.contact
-    return contact.display_name or contact.address or contact.user_id or visit.texts("inbox.customer")

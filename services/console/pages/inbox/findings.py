@@ -98,7 +98,7 @@ class Findings:
                     Words("span", texts("inbox.quoted")).classes("quiet")
                 else:
                     written = texts("inbox.written", model=summary.model)
-                    Words("span", written).classes("chip warn cut").props["title"] = written
+                    Words("span", written).classes("written")
                     moment(self._visit, summary.written_at.ToDatetime(UTC)).classes("quiet")
                 if self._may_summarize and summary.source != "llm":
                     button = ui.button(texts("inbox.summarize"), on_click=lambda: self._summarize())

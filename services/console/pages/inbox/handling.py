@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
@@ -158,6 +159,11 @@ class Handling:
                 with link.classes("quiet-link"):
                     Words("span", texts("inbox.whole"))
         if handoff.HasField("window_ends_at") and handoff.state in _OPEN:
+            if handoff.window_ends_at.ToMilliseconds() < time.time() * 1000:
+                with self._head:
+                    over = texts("inbox.window_over", channel=channel_of(visit, handoff.channel))
+                    Words("p", over).classes("fault")
+                return
             with self._head, ui.element("p").classes("window-line quiet"):
                 Words("span", texts("inbox.window_until", channel=channel_of(visit, handoff.channel)))
                 moment(visit, handoff.window_ends_at)

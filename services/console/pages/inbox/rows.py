@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
+from metachat.escalation.v1.conversation_pb2 import Conversation
 from metachat.escalation.v1.handoff_pb2 import Handoff
 from metachat.escalation.v1.tenant_pb2 import Channel
 from nicegui.element import Element
@@ -29,10 +30,14 @@ REASONS: Final = (
 )
 
 
-def customer_of(visit: Visit, handoff: Handoff) -> str:
-    """What the customer is called: the name, else the address at the channel."""
+def customer_of(visit: Visit, handoff: Handoff | Conversation) -> str:
+    """What the customer is called: the name, else the address at the channel, else the end of an id, so that
+    two without a name can be told apart.
+    """
     contact = handoff.contact
-    return contact.display_name or contact.address or contact.user_id or visit.texts("inbox.customer")
+    conversation_id = handoff.conversation_id if isinstance(handoff, Handoff) else handoff.id
+    nameless = f"{visit.texts('inbox.customer')} {conversation_id[-4:]}"
+    return contact.display_name or contact.address or contact.user_id or nameless
 
 
 def reason_of(visit: Visit, reason: str) -> str:
