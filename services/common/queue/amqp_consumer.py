@@ -1,6 +1,7 @@
 """Takes deliveries from RabbitMQ, on a channel of its own that is opened again after every loss."""
 
 import asyncio
+import random
 import time
 from collections.abc import Callable, Iterable
 from functools import partial
@@ -19,6 +20,7 @@ from services.common.queue.port import DeliveryLost, Envelope, QueueName, QueueU
 _log = get_logger(__name__)
 
 _PAUSE = 0.5
+_LONGEST_PAUSE = 10.0
 _SHARE_SECONDS = 2.0
 # How long what is in hand may take before a group stays where it is; it is paused meanwhile.
 _QUIET_SECONDS = 10.0
@@ -131,6 +133,7 @@ class AmqpConsumer:
         self._handout = Handout()
         self._members = Members(link) if share else None
         self._started = False
+        self._said = ""
         self._sharing: list[asyncio.Task[None]] = []
         for name in names:
             self._group(name).wanted[name.queue] = name
@@ -201,17 +204,21 @@ class AmqpConsumer:
             task.cancel()
 
     async def _supervise(self, group: _Group) -> None:
+        pause = _PAUSE
         while True:
             session = await self._link.wait()
             try:
                 await self._run(group, session)
-            except QueueUnavailable as failure:
-                _log.warning("queue_subscription_failed", error=describe(failure))
-            except DRIVER_ERRORS as failure:
-                _log.warning("queue_subscription_failed", error=describe(failure))
+                pause, self._said = _PAUSE, ""
+            except (QueueUnavailable, *DRIVER_ERRORS) as failure:
+                # Groups fail for one reason together, and again and again: it is said once.
+                if self._said != (text := describe(failure)):
+                    _log.warning("queue_subscription_failed", error=text)
+                self._said = text
+                pause = min(pause * 2, _LONGEST_PAUSE)
             # What was not handed out is with the broker again; what is in hand will find its channel closed.
             await self._forget(group)
-            await asyncio.sleep(_PAUSE)
+            await asyncio.sleep(pause * random.uniform(0.75, 1.0))  # noqa: S311 - jitter
 
     async def _run(self, group: _Group, session: Session) -> None:
         """Until the channel ends: keep it subscribed to what is wanted."""
