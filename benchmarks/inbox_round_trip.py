@@ -94,6 +94,8 @@ async def many(browser: ConsoleBrowser, client: httpx.AsyncClient, count: int) -
 
     await asyncio.gather(*(wait(number) for number in range(count)))
     page = await browser.page()
+    await page.goto(browser.url("/t/metrica/knowledge"))  # so that the browser has the library's files
+    await connected(page)
     started = time.perf_counter()
     await page.goto(browser.url("/t/metrica/inbox"), wait_until="commit")
     await page.get_by_role("option").first.wait_for()

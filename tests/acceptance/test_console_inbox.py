@@ -7,7 +7,9 @@ import contextlib
 import json
 import re
 import sqlite3
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
 
 import httpx
 import pytest
@@ -15,13 +17,34 @@ import pytest_asyncio
 from playwright.async_api import Page, expect
 
 from tests.acceptance.browser import ConsoleBrowser, axe, connected, no_sideways_scroll, opened, picture
-from tests.acceptance.installation import Installation, wait_until
+from tests.acceptance.installation import Installation, wait_until, whatsapp_text
+from tests.providers.meta_server import MetaServer
 
 pytestmark = [pytest.mark.chromium, pytest.mark.asyncio(loop_scope="module")]
 
+NUMBER = "100200300"
 ASK = "I want to talk to a person, please"
 SCRIPT = "<img src=x onerror=\"document.title='owned'\"><script>document.title='owned'</script>"
 UNSURE = "What is the warranty on the moon edition of the left-handed kettle?"
+
+
+@pytest.fixture(scope="module")
+def meta() -> Iterator[MetaServer]:
+    """The provider of WhatsApp."""
+    with MetaServer() as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def installation(tmp_path_factory: pytest.TempPathFactory, meta: MetaServer) -> Iterator[Installation]:
+    """One with a WhatsApp number."""
+    folder = tmp_path_factory.mktemp("inbox") / "data"
+    running = Installation.prepare(folder, WHATSAPP_API_BASE_URL=meta.url).start()
+    running.command(
+        "channels", "add", "metrica", "whatsapp", "--phone-number-id", NUMBER, "--access-token", "token-1"
+    )
+    yield running
+    running.stop()
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -243,6 +266,37 @@ def make_user(installation: Installation, name: str) -> None:
     installation.command(
         "users", "create", "metrica", address_of(name), "--name", name, stdin=f"{PASSWORD}\n{PASSWORD}\n"
     )
+
+
+def status_of(message_id: str, status: str) -> dict[str, Any]:
+    """A webhook with what became of a message, in the form of the Cloud API."""
+    payload = whatsapp_text("", "unused", number=NUMBER)
+    value = payload["entry"][0]["changes"][0]["value"]
+    for name in ("contacts", "messages"):
+        del value[name]
+    at = str(int(time.time()))
+    value["statuses"] = [{"id": message_id, "status": status, "timestamp": at, "recipient_id": "16315551212"}]
+    return payload
+
+
+async def test_whether_an_answer_arrived_and_until_when_it_may_be_given(
+    browser: ConsoleBrowser, installation: Installation
+) -> None:
+    assert installation.webhook(whatsapp_text(f"{ASK}. By phone.", "wamid.in", number=NUMBER)).is_success
+    page = await inbox(browser, "Ana Phone")
+    row = page.get_by_role("option").filter(has_text="By phone")
+    await expect(row).to_contain_text("Jane Smith")
+    await expect(row).to_contain_text(re.compile("2[34] hr left|1 day left"))
+    await row.click()
+    await expect(page.locator(".window-line")).to_contain_text("WhatsApp takes a free answer until 24 hours")
+    await page.keyboard.press("c")
+    await page.get_by_label("Your reply").fill("Here I am.")
+    await page.keyboard.press("Control+Enter")
+    answer = page.locator(".bubble.from-human").filter(has_text="Here I am.")
+    await expect(answer.locator(".delivery")).to_have_text("sent", timeout=60_000)
+    [(provider_id,)] = installation.rows("SELECT provider_message_id FROM outbox WHERE text = 'Here I am.'")
+    assert installation.webhook(status_of(provider_id, "read")).is_success
+    await expect(answer.locator(".delivery")).to_have_text("read", timeout=60_000)
 
 
 async def test_five_hundred_wait_and_few_are_drawn(
