@@ -21,7 +21,7 @@ def test_every_message_is_accounted_for_and_none_goes_out_twice(embedded: bool, 
     plan = Plan(
         seed=SEED,
         shape=Shape(embedded=embedded, workers=2, tenants=4, visibility=4.0),
-        messages=200,
+        messages=160,
         faults=9 if embedded else 11,
         shorter=0.4,
         side_by_side=24,
@@ -41,7 +41,7 @@ def test_order_holds_while_four_workers_take_over_from_each_other(tmp_path: Path
     plan = Plan(
         seed=SEED,
         shape=Shape(embedded=False, workers=4, tenants=2, visibility=8.0, partitions=4),
-        messages=250,
+        messages=150,
         faults=6,
         shorter=0.5,
         side_by_side=24,
