@@ -146,6 +146,26 @@ async def test_conversations_are_listed_the_last_changed_first(world: World) -> 
     assert errors[0].kind is Kind.INVALID
 
 
+async def test_conversations_are_found_by_whom_they_are_with(world: World) -> None:
+    names = ("Ana 100%", "Banana", "Ben_1", "Ben21")
+    begun = [
+        await world.begin(contact=conversation_pb2.Contact(address=f"address-{place}", display_name=name))
+        for place, name in enumerate(names)
+    ]
+
+    async def found(query: str) -> set[str]:
+        answer = await world.conversations().ListConversations(
+            conversation_pb2.ListConversationsRequest(tenant_id=TENANT, query=query)
+        )
+        return {each.contact.display_name for each in answer.conversations}
+
+    assert await found("ANA") == {"Ana 100%", "Banana"}
+    assert await found("0%") == {"Ana 100%"} and await found("Ben_") == {"Ben_1"}  # text, no pattern
+    assert await found("address-3") == {"Ben21"}
+    assert await found(begun[1].conversation_id) == {"Banana"}
+    assert await found("nobody") == set() and len(await found(" ")) == 4
+
+
 async def test_a_watch_tells_of_messages_and_of_who_answers(world: World) -> None:
     first = await world.begin()
     await world.complete(first)

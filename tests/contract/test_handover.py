@@ -275,16 +275,6 @@ async def test_a_tenant_may_offer_nothing(world: World) -> None:
     assert await told(world, "ticket.requested") == []
 
 
-async def test_the_summary_quotes_what_was_said(world: World) -> None:
-    first = await world.turn("Do you deliver to Split?", reply="Yes, in two days.")
-    await world.turn("Which medication may I take?", "score=0.10", conversation_id=first.conversation_id)
-    handoff = (await listed(world))[0].id
-    details = await world.handoffs().GetHandoff(pb.GetHandoffRequest(tenant_id=TENANT, handoff_id=handoff))
-    assert details.summary.source == "extractive"
-    assert details.summary.asked == details.summary.unanswered == "Which medication may I take?"
-    assert details.summary.tried == "Answered: Yes, in two days.\nDrafted, not sent: score=0.10"
-
-
 @asynccontextmanager
 async def watching(world: World, cursor: str = "") -> AsyncIterator[Any]:
     """The next update, by calling what is given; ends with the test."""

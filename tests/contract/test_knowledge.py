@@ -35,6 +35,19 @@ def ask(query: str, tenant_id: str = "metrica", limit: int = 0) -> pb.SearchRequ
     return pb.SearchRequest(tenant_id=tenant_id, query=query, limit=limit)
 
 
+async def test_a_document_is_added_once_and_never_over_another(operator) -> None:
+    fields = {"tenant_id": "metrica", "document_id": "ship", "title": "Shipping"}
+    made = await operator.knowledge.AddDocument(pb.AddDocumentRequest(**fields, text=SHIPPING, source="Ana"))
+    assert (made.id, made.passages, made.source) == ("ship", 1, "Ana")
+    error = await refused(operator.knowledge.AddDocument(pb.AddDocumentRequest(**fields, text="Bicycles.")))
+    assert (error.kind, error.reason) == (Kind.CONFLICT, "DOCUMENT_EXISTS")
+    found = await operator.knowledge.Search(ask("European countries"))
+    assert [passage.text for passage in found.passages] == [SHIPPING]
+    assert not (await operator.knowledge.Search(ask("bicycles"))).passages
+    error = await refused(operator.knowledge.AddDocument(pb.AddDocumentRequest(**fields, text="  ")))
+    assert error.kind is Kind.INVALID
+
+
 async def test_a_document_is_put_listed_replaced_and_deleted(operator) -> None:
     made = await operator.knowledge.PutDocument(put("ship", "Shipping", SHIPPING, source="https://x.example"))
     assert (made.id, made.title, made.text, made.passages) == ("ship", "Shipping", SHIPPING, 1)

@@ -52,6 +52,16 @@ async def test_a_user_is_created_listed_and_signs_in_whatever_the_case(world, op
     assert stored.startswith("$argon2id$") and PASSWORD not in stored
 
 
+async def test_colleagues_are_names_and_presence_of_those_who_may_sign_in(world, operator) -> None:
+    await world.tenant()
+    ana = await operator.users.CreateUser(new_user())
+    gone = await operator.users.CreateUser(new_user(email="ben@shop.example", display_name="Ben"))
+    await operator.users.UpdateUser(pb.UpdateUserRequest(tenant_id="metrica", user_id=gone.id, disabled=True))
+    listed = await operator.users.ListColleagues(pb.ListColleaguesRequest(tenant_id="metrica"))
+    assert list(listed.colleagues) == [pb.Colleague(id=ana.id, display_name="Ana")]
+    assert "shop.example" not in str(listed).lower()
+
+
 async def test_a_new_password_changes_the_mark_and_nothing_else_does(world, operator, internal) -> None:
     await world.tenant()
     made = await operator.users.CreateUser(new_user())
