@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Final
 
 from metachat.escalation.v1 import conversation_pb2
-from sqlalchemy import ColumnElement, Connection, RowMapping, select
+from sqlalchemy import ColumnElement, Connection, RowMapping, literal_column, select
 
 from services.common.errors import invalid_field
 from services.escalation import handoffs as rules
@@ -90,8 +90,9 @@ def quiet(connection: Connection, *, before: datetime, limit: int) -> Sequence[R
     query = (
         select(handoffs.c.id, handoffs.c.tenant_id, handoffs.c.conversation_id)
         .where(
-            handoffs.c.state == rules.CLAIMED,
-            handoffs.c.claimed_by == rules.ELSEWHERE,
+            # Words that stand in the statement: only then is the index of these few rows used.
+            handoffs.c.state == literal_column(f"'{rules.CLAIMED}'"),
+            handoffs.c.claimed_by == literal_column(f"'{rules.ELSEWHERE}'"),
             handoffs.c.claimed_at <= before,
             ~_wrote_since(before),
         )
