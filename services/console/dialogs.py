@@ -81,7 +81,8 @@ def faults_at(visit: Visit, fields: Mapping[str, ValidationElement[Any]]) -> Ite
             for fault in error.fields:
                 at_fault = fields.get(fault.field.partition("[")[0])
                 if at_fault is not None:
-                    words = fault.description
+                    empty = not str(at_fault.value or "").strip()
+                    words = visit.texts("frame.required") if empty else fault.description
                     at_fault.error = words[:1].upper() + words[1:]
                     told = True
             if not told:

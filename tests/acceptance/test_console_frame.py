@@ -281,7 +281,7 @@ async def test_a_tenant_is_made_tried_and_opened_to_people(console: ConsoleBrows
     await page.get_by_role("button", name="Create a key").click()
     await dialog.get_by_label("What it is for").fill("our page")
     await dialog.get_by_role("button", name="Create a key").click()
-    await expect(dialog.get_by_text("A PUBLIC key needs at least one web origin")).to_be_visible()
+    await expect(dialog.get_by_text("This is needed.")).to_be_visible()
     await dialog.get_by_label("Addresses of the web pages").fill("https://shop.example")
     await dialog.get_by_role("button", name="Create a key").click()
     await expect(dialog.get_by_text("/widget.js")).to_be_visible()
