@@ -41,6 +41,7 @@ _SECONDS_PER_QUEUE: Final = 0.02
 _GRACE: Final = timedelta(seconds=30)
 _REMEMBERED: Final = timedelta(days=30)
 _MOST_DEPARTED: Final = 1000
+_LOOK_ANYWAY: Final = 20
 _TEXT_BYTES: Final = 16_384
 _REMOVED: Final = "its tenant or channel was removed"
 _log = get_logger(__name__)
@@ -73,6 +74,7 @@ class QueueWatch:
         self._holder = secrets.token_hex(8)
         self._counts = Counts()
         self._seen_dead: dict[QueueName, int] = {}
+        self._looks = 0
         self._retired: set[tuple[str, str]] = set()
         self._task: asyncio.Task[None] | None = None
 
@@ -133,6 +135,10 @@ class QueueWatch:
 
     async def _tell_people(self, depths: Sequence[tuple[QueueName, Depth]]) -> None:
         """Look where dead letters have come, and hand over those that nobody was told of."""
+        self._looks += 1
+        if self._looks % _LOOK_ANYWAY == 0:
+            # One that came and one that went leave the number as it was.
+            self._seen_dead.clear()
         for name, depth in depths:
             if depth.dead_letters == self._seen_dead.get(name, 0):
                 continue
@@ -142,10 +148,15 @@ class QueueWatch:
             )
             told: dict[str, str] = {}
             for letter in silent:
-                told[letter.id] = await self._hand_over(letter)
+                try:
+                    told[letter.id] = await self._hand_over(letter)
+                except ServiceError as error:
+                    # The others need not wait for it: it is tried again with the next look.
+                    _log.warning("a dead letter waits to be handed over", error=error.message)
             if told:
                 await self._queue.sweep_dead_letters(name, partial(_explain, told=told), limit=MOST_LETTERS)
-            self._seen_dead[name] = depth.dead_letters
+            if len(told) == len(silent):
+                self._seen_dead[name] = depth.dead_letters
 
     async def _hand_over(self, letter: DeadLetter) -> str:
         """Record the customer's message, hand its conversation to a person; the reason to keep.
