@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from metachat.escalation.v1 import handoff_pb2 as pb
 from metachat.escalation.v1 import privacy_pb2, privacy_pb2_grpc
 from sqlalchemy import select
@@ -30,7 +32,7 @@ async def test_the_summary_quotes_what_was_said(world: World) -> None:
     assert details.summary.tried == "Answered: Yes, in two days.\nDrafted, not sent: score=0.10"
 
 
-def written(handoff_id: str, message_id: str, **texts: str) -> pb.StoreHandoffSummaryRequest:
+def written(handoff_id: str, message_id: str, **texts: Any) -> pb.StoreHandoffSummaryRequest:
     """A summary as the gateway stores it."""
     return pb.StoreHandoffSummaryRequest(
         tenant_id=TENANT,
