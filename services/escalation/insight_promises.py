@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from services.escalation.guarantees import EXACT_BINOMIAL, Certificate, Versions, fewest
+from services.escalation.certificate_gaps import least_to_judge, to_judge
+from services.escalation.guarantees import EXACT_BINOMIAL, Certificate, Versions
 
 _ENOUGH: Final = 100_000
 
@@ -40,7 +41,7 @@ def promise(
 
 
 def _none(certificate: Certificate, alpha: float, delta: float, versions: Versions | None) -> str:
-    least = fewest(alpha, delta)
+    least = least_to_judge(alpha=alpha, delta=delta, versions=versions)
     if not certificate.judged:
         if versions is not None and not versions.scorer:
             return "No safe threshold: no reply has been scored yet."
@@ -62,10 +63,11 @@ def _none(certificate: Certificate, alpha: float, delta: float, versions: Versio
             f"No safe threshold: {_verdicts(certificate.verdicts)} do not prove an error of at"
             f" most {_percent(alpha)}, and as many wrong ones among more would not either."
         )
+    more = to_judge(certificate.needed, versions)
     return (
         f"No safe threshold yet: {_verdicts(certificate.verdicts)} do not prove an error of at"
         f" most {_percent(alpha)} with a probability of {_percent(1 - delta)}. About"
-        f" {_many(certificate.needed, 'more verdict', 'more verdicts')} would, if no more of them are wrong."
+        f" {_many(more, 'more verdict', 'more verdicts')} would, if no more of them are wrong."
     )
 
 

@@ -27,6 +27,7 @@ REASONS: Final = (
     "high_stakes",
     "processing_failed",
     "answered_elsewhere",
+    "delivery_failed",
 )
 
 
