@@ -48,6 +48,7 @@ async def test_documents_are_added_found_and_deleted(browser: ConsoleBrowser) ->
     await dialog.get_by_role("button", name="Add a document").click()
     row = page.get_by_role("row").filter(has_text=f"Zeppelins {SCRIPT}")
     await expect(row).to_be_visible()
+    await expect(dialog).to_have_count(0)  # until it is gone it keeps the focus
     await question.press("Enter")
     await expect(page.locator(".found-list")).to_contain_text("behind the mill")
     await expect(page.locator(".found-list .chip").first).to_contain_text("of the question")
