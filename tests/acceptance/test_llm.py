@@ -117,9 +117,9 @@ def test_without_a_model_there_is_no_written_summary(installation: Installation)
 
 def test_a_broken_model_hands_the_conversation_over(installation: Installation, tenant: str) -> None:
     installation.command(
-        "tenants", "configure", "model-house", "--llm-base-url", "http://127.0.0.1:9/v1", "--llm-samples", "0",
-        "--llm-api-key", "sk-other",
-    )  # fmt: skip
+        *("tenants", "configure", "model-house", "--llm-base-url", "http://127.0.0.1:9/v1"),
+        *("--llm-samples", "0", "--llm-api-key", "sk-other"),
+    )
 
     def handed_over() -> bool:
         answer = ask(installation, tenant, "What is the answer now?")
