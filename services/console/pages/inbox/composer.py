@@ -99,8 +99,8 @@ class Composer:
             self._send.enable()
 
     def _request_id(self, text: str) -> str:
-        """The same for the same text until it was sent, also after a reload: what was sent once is not sent
-        twice because the answer was lost.
+        """The same for the same text until it was sent: what arrived is not sent twice because the answer was
+        lost. After a reload too, unless it is in the transcript by then, where the agent sees it.
         """
         if self._attempt[0] != text:
             last = max(self._transcript.messages, default="")
