@@ -234,6 +234,6 @@ class AmqpQueue:
         except PublishError as failure:
             raise QueueUnavailable("RabbitMQ has no queue for the message") from failure
         except DeliveryError as failure:
-            raise QueueUnavailable("RabbitMQ refused the message: the queue is full") from failure
+            raise QueueUnavailable("RabbitMQ refused the message: its queue is full, or its node cannot write") from failure
         except DRIVER_ERRORS as failure:
             raise QueueUnavailable(f"RabbitMQ failed: {describe(failure)}") from failure
