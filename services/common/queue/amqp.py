@@ -234,6 +234,7 @@ class AmqpQueue:
         except PublishError as failure:
             raise QueueUnavailable("RabbitMQ has no queue for the message") from failure
         except DeliveryError as failure:
-            raise QueueUnavailable("RabbitMQ refused the message: its queue is full, or its node cannot write") from failure
+            why = "its queue is full, or its node cannot write"
+            raise QueueUnavailable(f"RabbitMQ refused the message: {why}") from failure
         except DRIVER_ERRORS as failure:
             raise QueueUnavailable(f"RabbitMQ failed: {describe(failure)}") from failure
