@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event, text
+from sqlalchemy import URL, Connection, Engine, RootTransaction, create_engine, event, text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
@@ -216,17 +216,26 @@ def _run_group(connection: Connection, group: list[_Job]) -> None:
         transaction.commit()
     except (SQLAlchemyError, sqlite3.Error) as error:
         # A full disk ends the whole transaction: nothing of the group is there.
-        if transaction.is_active:
-            try:
-                transaction.rollback()
-            except SQLAlchemyError:
-                _log.exception("rollback failed")
+        _abandon(transaction, raw)
         rest = [job for job in group if job.error is None]
         if settling and len(rest) > 1:
             for job in rest:
                 _run_group(connection, [job])
         else:
             _fail(rest, _translated(error))
+
+
+def _abandon(transaction: RootTransaction, raw: Any) -> None:
+    """Leave nothing begun: after a commit that failed both sides wait for a rollback, active or not."""
+    try:
+        transaction.rollback()
+    except SQLAlchemyError:
+        _log.exception("rollback failed")
+    try:
+        if raw.in_transaction:
+            raw.execute("ROLLBACK")
+    except sqlite3.Error:
+        _log.exception("rollback failed")
 
 
 def _fail(group: list[_Job], error: BaseException) -> None:
