@@ -8,7 +8,7 @@ PIP_COMPILE := $(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe --str
 DATA ?= ../shared/data/confidence
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-fast chaos check format protos check-protos lock scorer benchmarks benchmarks-peers clean
+.PHONY: help run test test-long test-fast chaos check format protos check-protos lock scorer benchmarks benchmarks-peers clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -17,7 +17,10 @@ run: $(VENV)/.runtime ## start everything on this machine, with a demo tenant
 	@exec $(BIN)/metachat run
 
 test: $(VENV)/.development ## run all tests (brings RabbitMQ and PostgreSQL of its own)
-	@$(BIN)/python -m tests.servers pytest -n 4 --dist loadfile $(ARGS)
+	@$(BIN)/python -m tests.servers pytest -n 4 --dist loadfile --no-loadscope-reorder $(ARGS)
+
+test-long: $(VENV)/.development ## run the tests that take minutes each
+	@$(BIN)/python -m tests.servers pytest -m long $(ARGS)
 
 test-fast: $(VENV)/.development ## run the tests that need no server
 	@$(BIN)/pytest -q tests/unit tests/contract $(ARGS)

@@ -14,6 +14,7 @@ scheme.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 from collections.abc import AsyncIterator
@@ -23,7 +24,7 @@ from typing import Any
 
 import grpc
 from axe_playwright_python.async_playwright import Axe  # type: ignore[import-untyped] # brings no types
-from playwright.async_api import Browser, BrowserContext, Page, async_playwright, expect
+from playwright.async_api import Browser, BrowserContext, Error, Page, async_playwright, expect
 
 from services.common.grpc_channel import open_channel
 from services.common.settings import Secret
@@ -167,7 +168,17 @@ async def no_sideways_scroll(page: Page) -> None:
 
 async def connected(page: Page) -> None:
     """The page's socket is open: what is clicked now arrives."""
-    await page.wait_for_function("window.socket?.connected && window.did_handshake")
+    async with asyncio.timeout(2 * PATIENCE_MS / 1000):
+        while True:
+            try:
+                await page.wait_for_function("window.socket?.connected && window.did_handshake")
+            except Error as error:
+                # A page that could not be drawn yet allows no script, and loads itself again.
+                if "EvalError" not in str(error) and "context was destroyed" not in str(error):
+                    raise
+                await page.wait_for_timeout(500)
+            else:
+                return
 
 
 async def picture(page: Page, name: str) -> list[Path]:

@@ -21,9 +21,9 @@ def test_every_message_is_accounted_for_and_none_goes_out_twice(embedded: bool, 
     plan = Plan(
         seed=SEED,
         shape=Shape(embedded=embedded, workers=2, tenants=4, visibility=4.0),
-        messages=160,
-        faults=9 if embedded else 11,
-        shorter=0.4,
+        messages=90,
+        faults=6,
+        shorter=0.3,
         side_by_side=24,
         window=30,
         drain=240.0,
@@ -33,6 +33,7 @@ def test_every_message_is_accounted_for_and_none_goes_out_twice(embedded: bool, 
     assert result.account.good and not result.problems, "\n".join([*said, f"CHAOS_SEED={SEED}"])
 
 
+@pytest.mark.long
 @pytest.mark.rabbitmq
 @pytest.mark.postgresql
 @pytest.mark.timeout(600)

@@ -228,7 +228,7 @@ async def test_the_responder_is_tested(door: Door) -> None:
     cases: list[tuple[dict[str, Any], Any, str]] = [
         ({}, openai_server.error(401, "Incorrect API key mine"), "unauthorized"),
         ({}, openai_server.error(403, "no access"), "unauthorized"),
-        ({"timeoutSeconds": 0.5}, openai_server.rate_limited(), "rate_limited"),
+        ({"timeoutSeconds": 3}, openai_server.rate_limited(), "rate_limited"),
         ({}, openai_server.tool_call(), "bad_answer"),
         ({"model": ""}, None, "not_configured"),
     ]
