@@ -22,7 +22,7 @@ from services.common.queue.topology import QueueName
 from tests.acceptance.browser import ConsoleBrowser, axe, connected, no_sideways_scroll, opened, picture
 from tests.acceptance.installation import Installation
 
-pytestmark = [pytest.mark.chromium, pytest.mark.asyncio(loop_scope="module")]
+pytestmark = [pytest.mark.long, pytest.mark.chromium, pytest.mark.asyncio(loop_scope="module")]
 
 PERSON = "I want to talk to a human"
 # A message that was on its way when the connection broke.

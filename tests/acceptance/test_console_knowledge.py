@@ -12,7 +12,7 @@ from playwright.async_api import FilePayload, expect
 from tests.acceptance.browser import ConsoleBrowser, axe, connected, no_sideways_scroll, opened, picture
 from tests.acceptance.installation import Installation
 
-pytestmark = [pytest.mark.chromium, pytest.mark.asyncio(loop_scope="module")]
+pytestmark = [pytest.mark.long, pytest.mark.chromium, pytest.mark.asyncio(loop_scope="module")]
 
 SCRIPT = "<img src=x onerror=\"document.title='owned'\">"
 

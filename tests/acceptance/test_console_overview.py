@@ -13,7 +13,7 @@ from playwright.async_api import Page, expect
 from tests.acceptance.browser import ConsoleBrowser, axe, connected, no_sideways_scroll, opened, picture
 from tests.acceptance.installation import Installation
 
-pytestmark = [pytest.mark.chromium, pytest.mark.asyncio(loop_scope="module")]
+pytestmark = [pytest.mark.long, pytest.mark.chromium, pytest.mark.asyncio(loop_scope="module")]
 
 ASKED = (
     "How much does the Team plan cost?",

@@ -15,7 +15,7 @@ from tests.acceptance.browser import ConsoleBrowser, axe, connected, no_sideways
 from tests.acceptance.installation import Installation, wait_until
 from tests.providers.meta_server import MetaServer
 
-pytestmark = [pytest.mark.chromium, pytest.mark.asyncio(loop_scope="module")]
+pytestmark = [pytest.mark.long, pytest.mark.chromium, pytest.mark.asyncio(loop_scope="module")]
 
 PLAN = "How much does the Team plan cost?"
 SETTINGS = "/t/metrica/settings"

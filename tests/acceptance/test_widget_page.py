@@ -14,7 +14,7 @@ from tests.acceptance.browser import axe
 from tests.acceptance.installation import Installation
 from tests.acceptance.shop import Agent, Shop, Site, serving, shopping, site_of
 
-pytestmark = [pytest.mark.chromium, pytest.mark.asyncio(loop_scope="module")]
+pytestmark = [pytest.mark.long, pytest.mark.chromium, pytest.mark.asyncio(loop_scope="module")]
 
 PLAN = "How much does the Team plan cost?"
 COSTS = "79 euros"

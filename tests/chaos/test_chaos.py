@@ -11,7 +11,9 @@ from tests.chaos.ground import Shape
 from tests.chaos.run import Plan, run
 
 SEED = int(os.environ.get("CHAOS_SEED", "7"))
-SERVERS = pytest.param(False, id="servers", marks=[pytest.mark.rabbitmq, pytest.mark.postgresql])
+SERVERS = pytest.param(
+    False, id="servers", marks=[pytest.mark.long, pytest.mark.rabbitmq, pytest.mark.postgresql]
+)
 
 
 @pytest.mark.timeout(600)
