@@ -8,6 +8,7 @@ import re
 import httpx
 import pytest
 
+from services.escalation.sampling import held_for_proofs
 from tests.acceptance.installation import Installation, wait_until
 
 QUESTIONS = (
@@ -41,6 +42,9 @@ def in_force(installation: Installation) -> dict[str, object]:
     return answer
 
 
+# Among the long ones: which verdicts are held for proofs differs from run to run, and now and then the rest do
+# not carry a calibration that is no worse on held-back ones.
+@pytest.mark.long
 def test_sixty_verdicts_change_the_calibration_of_the_next_turn(
     installation: Installation, turns: list[str]
 ) -> None:
@@ -67,10 +71,13 @@ def test_sixty_verdicts_change_the_calibration_of_the_next_turn(
         assert answer.status_code == 200, answer.text
         assert answer.json()["correct"] is (number % 4 == 0)
 
+    # Everything is audited, and half of what is audited is held for proofs.
+    fitted_on = sum(not held_for_proofs(turn_id) for turn_id in turns)
+
     def adopted() -> dict[str, object] | None:
         found = in_force(installation)
         fitted = re.fullmatch(r"verdicts-(\d+)-[0-9a-f]+", str(found["calibrationVersion"]))
-        return found if fitted and int(fitted.group(1)) > len(turns) - 10 else None
+        return found if fitted and int(fitted.group(1)) > fitted_on - 10 else None
 
     told = wait_until(adopted, "a calibration of the tenant's own", 30)
     assert told["verdicts"] == len(turns)

@@ -16,7 +16,7 @@ from tests.acceptance.installation import Installation
 from tests.acceptance.shop import Agent, Shop, Site, Visitor, shopping, site_of, told
 
 # One Chromium for all of it: starting one takes seconds.
-pytestmark = [pytest.mark.chromium, pytest.mark.asyncio(loop_scope="module")]
+pytestmark = [pytest.mark.long, pytest.mark.chromium, pytest.mark.asyncio(loop_scope="module")]
 
 PLAN = "How much does the Team plan cost?"
 COSTS = "79 euros"
