@@ -42,8 +42,8 @@ def in_force(installation: Installation) -> dict[str, object]:
     return answer
 
 
-# Among the long ones: which verdicts are held for proofs differs from run to run, and now and then the rest do
-# not carry a calibration that is no worse on held-back ones.
+# Among the long ones: which verdicts are held for proofs differs from run to run, and now and then the rest
+# do not carry a calibration that is no worse on held-back ones.
 @pytest.mark.long
 def test_sixty_verdicts_change_the_calibration_of_the_next_turn(
     installation: Installation, turns: list[str]
