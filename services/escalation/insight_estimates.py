@@ -40,13 +40,15 @@ def estimate(judged: Iterable[tuple[bool, float]]) -> Estimate | None:
     share = min(1.0, wrong / total)
     effective = total * total / squares
     lower, upper = wilson(share, effective)
-    return Estimate(share, min(share, lower), max(share, upper), verdicts)
+    return Estimate(share, lower, upper, verdicts)
 
 
 def wilson(share: float, count: float) -> tuple[float, float]:
-    """Wilson's 95 % interval of a share 0..1 seen in `count` > 0 draws."""
-    square = _NORMAL_95 * _NORMAL_95
-    middle = share + square / (2 * count)
-    half = _NORMAL_95 * math.sqrt(share * (1 - share) / count + square / (4 * count * count))
-    scale = 1 + square / count
-    return max(0.0, (middle - half) / scale), min(1.0, (middle + half) / scale)
+    """The 95 % interval (Wilson 1927) of a share 0..1 seen on so many; (0, 1) on none. Holds the share."""
+    if count <= 0:
+        return 0.0, 1.0
+    spread = _NORMAL_95 * _NORMAL_95 / count
+    centre = (share + spread / 2) / (1 + spread)
+    half = _NORMAL_95 / (1 + spread) * math.sqrt(share * (1 - share) / count + spread / (4 * count))
+    # Rounding may put an end of 0 or 1 a hair inside.
+    return max(0.0, min(share, centre - half)), min(1.0, max(share, centre + half))

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Final
 
+from services.escalation.insight_estimates import wilson
+
 BINS: Final = 10
-_Z: Final = 1.959964  # 95 %
 _MOST_POINTS: Final = 50
 
 
@@ -111,16 +112,6 @@ def effective(judged: Sequence[Judged]) -> float:
     """How many evenly weighted verdicts say as much; never more than there are."""
     squares = sum(one.weight**2 for one in judged)
     return sum(one.weight for one in judged) ** 2 / squares if squares else 0.0
-
-
-def wilson(share: float, count: float) -> tuple[float, float]:
-    """The 95 % interval of a share seen on so many; (0, 1) on none."""
-    if count <= 0:
-        return 0.0, 1.0
-    spread = _Z * _Z / count
-    centre = (share + spread / 2) / (1 + spread)
-    half = _Z / (1 + spread) * math.sqrt(share * (1 - share) / count + spread / (4 * count))
-    return max(centre - half, 0.0), min(centre + half, 1.0)
 
 
 def _bands(judged: Sequence[Judged]) -> list[list[Judged]]:

@@ -42,9 +42,6 @@ def in_force(installation: Installation) -> dict[str, object]:
     return answer
 
 
-# Among the long ones: which verdicts are held for proofs differs from run to run, and now and then the rest
-# do not carry a calibration that is no worse on held-back ones.
-@pytest.mark.long
 def test_sixty_verdicts_change_the_calibration_of_the_next_turn(
     installation: Installation, turns: list[str]
 ) -> None:
@@ -58,18 +55,19 @@ def test_sixty_verdicts_change_the_calibration_of_the_next_turn(
     assert [review["origin"] for review in listed.json()["reviews"]] == ["AUDIT"] * 3
     assert listed.json()["nextPageToken"]
 
-    # An agent who finds most replies of this tenant wrong: three of four.
+    # An agent who finds most replies of this tenant wrong, eight of nine: whichever are held for proofs, the
+    # rest speak against the global calibration.
     address = f"{installation.url}/api/tenants/metrica/turns"
     headers = {"Authorization": f"Bearer {installation.operator_token}"}
     for number, turn_id in enumerate(turns):
         said = {
-            "verdict": "CORRECT" if number % 4 == 0 else "WRONG",
+            "verdict": "CORRECT" if number % 9 == 0 else "WRONG",
             "agent": "Ana",
             "requestId": f"v{number}",
         }
         answer = httpx.post(f"{address}/{turn_id}/verdict", json=said, headers=headers, timeout=30)
         assert answer.status_code == 200, answer.text
-        assert answer.json()["correct"] is (number % 4 == 0)
+        assert answer.json()["correct"] is (number % 9 == 0)
 
     # Everything is audited, and half of what is audited is held for proofs.
     fitted_on = sum(not held_for_proofs(turn_id) for turn_id in turns)

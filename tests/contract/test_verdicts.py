@@ -255,7 +255,10 @@ async def test_another_tenant_finds_nothing(world: World) -> None:
 
 
 async def judge(world: World, count: int, *, right: float, first: int = 0) -> None:
-    """So many turns with scores from 0.35 to 0.85, this share of them right, judged."""
+    """So many turns with scores from 0.35 to 0.85, this share of them right, judged; none of them drawn:
+    of what is drawn half is held for proofs, and the rest weighs many times as much.
+    """
+    await audit(world, 0.0)
     for number in range(first, first + count):
         score = 0.35 + 0.5 * (number % 11) / 10
         outcome = await world.turn(reply=f"Answer {number}. score={score:.2f}")
@@ -276,6 +279,19 @@ async def settled(world: World, count: int) -> None:
     await until(fitted, 15)
 
 
+async def scored_with(world: World, version: str) -> Any:
+    """A turn, as soon as turns are scored with this calibration: a fit is recorded before they are."""
+    outcome = None
+
+    async def arrived() -> bool:
+        nonlocal outcome
+        outcome = await world.turn(reply="One more. score=0.8")
+        return world.confidence.requests[-1].calibration.version == version
+
+    await until(arrived, 5)
+    return outcome
+
+
 async def test_before_any_verdict_the_global_calibration_is_in_force(world: World) -> None:
     told = await reliability(world)
 
@@ -286,13 +302,11 @@ async def test_before_any_verdict_the_global_calibration_is_in_force(world: Worl
 
 
 async def test_verdicts_change_the_calibration_that_the_next_turn_is_scored_with(world: World) -> None:
-    # Nothing is drawn: half of what is drawn would be held for proofs.
-    await audit(world, 0.0)
     await judge(world, 60, right=0.15)
     await settled(world, 60)
 
     version = (await fits(world))[-1]["version"]
-    outcome = await world.turn(reply="One more. score=0.8")
+    outcome = await scored_with(world, version)
 
     sent = world.confidence.requests[-1]
     assert version.startswith("verdicts-")
@@ -324,6 +338,7 @@ async def test_verdicts_change_the_calibration_that_the_next_turn_is_scored_with
 async def test_evaluate_is_scored_with_the_tenant_s_calibration_too(world: World) -> None:
     await judge(world, 30, right=0.1)
     await settled(world, 30)
+    await scored_with(world, (await fits(world))[-1]["version"])
     await world.escalation().Evaluate(
         escalation_pb2.EvaluateRequest(
             tenant_id=TENANT, request_id="e-1", user_message="Where?", draft={"reply": "There. score=0.5"}
@@ -335,6 +350,7 @@ async def test_evaluate_is_scored_with_the_tenant_s_calibration_too(world: World
 
 async def test_a_fit_that_is_no_better_is_not_adopted_and_said_so(world: World) -> None:
     # Right exactly as often as the scores say: 0.5, half of them.
+    await audit(world, 0.0)
     for number in range(12):
         outcome = await world.turn(reply=f"Answer {number}. score=0.50")
         await say(world, outcome.turn_id, CORRECT if number % 2 else WRONG)
@@ -366,7 +382,7 @@ async def test_another_scorer_is_not_sent_what_was_made_for_the_last(world: Worl
     world.confidence.version = "scripted-1"
     await world.turn(reply="Three more. score=0.8")
     await world.turn(reply="Four more. score=0.8")
-    assert world.confidence.requests[-1].calibration.version == (await fits(world))[-1]["version"]
+    await scored_with(world, (await fits(world))[-1]["version"])
 
 
 async def test_a_calibration_survives_a_restart_and_reaches_the_other_process(

@@ -13,6 +13,7 @@ from sklearn.metrics import brier_score_loss, log_loss, roc_auc_score
 from services.confidence.calibration import Verdict, fitted
 from services.confidence.messages import calibration_message
 from services.escalation.calibration_map import mapped
+from services.escalation.insight_estimates import wilson
 from services.escalation.reliability import (
     BINS,
     Judged,
@@ -20,7 +21,6 @@ from services.escalation.reliability import (
     effective,
     figures,
     risk_coverage,
-    wilson,
 )
 
 JUDGED = st.lists(
@@ -130,3 +130,10 @@ def test_a_calibration_maps_here_as_it_does_in_the_scorer(verdicts: list[Verdict
 
 def test_the_global_map_is_the_scorer_s_alone() -> None:
     assert mapped(confidence_pb2.Calibration(method=confidence_pb2.Calibration.GLOBAL), 0.4) is None
+
+
+@given(st.integers(1, 500).flatmap(lambda count: st.tuples(st.integers(0, count), st.just(count))))
+def test_wilson_holds_the_share(seen: tuple[int, int]) -> None:
+    right, count = seen
+    low, high = wilson(right / count, count)
+    assert 0.0 <= low <= right / count <= high <= 1.0
