@@ -100,7 +100,7 @@ async def _publish_ours(
 
 
 def _is_text(request: object) -> bool:
-    document = request.json  # type: ignore[attr-defined]
+    document = request.json  # type: ignore[attr-defined] # a recorded request
     return isinstance(document, dict) and document.get("type") == "text"
 
 

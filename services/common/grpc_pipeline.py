@@ -69,8 +69,8 @@ class Method:
         self._rule = rule
         self._access = access
         self._drain = drain
-        self._parse: Callable[[bytes], Message] = handler.request_deserializer  # type: ignore[assignment]
-        self._serialize: Callable[[Message], bytes] = handler.response_serializer  # type: ignore[assignment]
+        self._parse: Callable[[bytes], Message] = handler.request_deserializer  # type: ignore[assignment] # grpcio: Any
+        self._serialize: Callable[[Message], bytes] = handler.response_serializer  # type: ignore[assignment] # grpcio: Any
         self._seconds = metrics.RPC_SERVER_SECONDS.labels(service, descriptor.name)
         self._handled = {
             code: metrics.RPC_SERVER_HANDLED.labels(service, descriptor.name, code.name)

@@ -17,7 +17,7 @@ def without(module: str) -> Iterator[None]:
         yield
         return
     # None in this table is Python's own way to say so; both then do without.
-    sys.modules[module] = None  # type: ignore[assignment]
+    sys.modules[module] = None  # type: ignore[assignment] # how a module is refused
     try:
         yield
     finally:

@@ -70,7 +70,7 @@ def from_record(record: Mapping[str, Any]) -> Policy:
 def _mode(value: int) -> Mode:
     if value == policy_pb2.Policy.MODE_UNSPECIFIED:
         return Mode.STANDARD
-    return Mode(policy_pb2.Policy.Mode.Name(value))  # type: ignore[arg-type]
+    return Mode(policy_pb2.Policy.Mode.Name(value))  # type: ignore[arg-type] # a value of its enum
 
 
 def _optional(message: Any, name: str) -> float | None:

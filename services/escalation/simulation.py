@@ -108,7 +108,7 @@ def facts_of(
     """The facts of a stored turn. One that was decided before any draft kept none: its reason tells them."""
     if recorded is not None:
         known = {name: value for name, value in recorded.items() if name in TurnFacts.__slots__}
-        return TurnFacts(**known)  # type: ignore[arg-type]
+        return TurnFacts(**known)  # type: ignore[arg-type] # names of its fields
     return TurnFacts(
         score=score,
         high_stakes=high_stakes,

@@ -101,7 +101,7 @@ def _take_over(merged: Message, change: Message, steps: Sequence[str], field: st
             raise invalid_field(field, f"there is no field {path!r}")
         at_merged, at_change = getattr(at_merged, step), getattr(at_change, step)
     if not steps:
-        set_key = change.llm.HasField("api_key")  # type: ignore[attr-defined]
+        set_key = change.llm.HasField("api_key")  # type: ignore[attr-defined] # any message
         cleared = not change.HasField("llm")
         merged.CopyFrom(change)
         return bool(set_key or cleared)
@@ -115,7 +115,7 @@ def _take_over(merged: Message, change: Message, steps: Sequence[str], field: st
         _copy_field(at_merged, at_change, descriptor)
     named = ".".join(steps)
     if named == "llm":
-        return not given or bool(change.llm.HasField("api_key"))  # type: ignore[attr-defined]
+        return not given or bool(change.llm.HasField("api_key"))  # type: ignore[attr-defined] # any message
     return named == _WRITE_ONLY
 
 
@@ -156,7 +156,7 @@ def _drop_empty(settings: TenantSettings) -> None:
             if field.enum_type is not None and not field.is_repeated and value == 0:
                 part.ClearField(field.name)
         if not part.ListFields():
-            settings.ClearField(descriptor.name)  # type: ignore[arg-type]
+            settings.ClearField(descriptor.name)  # type: ignore[arg-type] # a name of its descriptor
 
 
 def _submessages(descriptor: Descriptor) -> Iterable[FieldDescriptor]:

@@ -122,7 +122,7 @@ DEFAULTS: Final[Mapping[str, Mapping[str, str]]] = MappingProxyType(
 
 def text_of(settings: TenantSettings, name: str) -> str:
     """The text called `name` (a field of MessageSettings) for this tenant's customers."""
-    if settings.messages.HasField(name):  # type: ignore[arg-type]
+    if settings.messages.HasField(name):  # type: ignore[arg-type] # a field of it
         own: str = getattr(settings.messages, name)
         return own
     return _default(settings, name)

@@ -46,7 +46,7 @@ class RequestScope:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One HTTP call; other kinds of scope go through untouched."""
         if scope["type"] != "http":
-            await self._app(scope, receive, send)  # type: ignore[operator]
+            await self._app(scope, receive, send)  # type: ignore[operator] # an ASGI app
             return
         given = header(scope, REQUEST_ID.encode())
         request_id = given if _GIVEN_ID.fullmatch(given) else secrets.token_hex(12)
@@ -70,7 +70,7 @@ class RequestScope:
             turn_context(request=request_id),
         ):
             try:
-                await self._app(scope, receive, send_with_id)  # type: ignore[operator]
+                await self._app(scope, receive, send_with_id)  # type: ignore[operator] # an ASGI app
             except Exception:  # the boundary of a call: the caller gets an id, the log the rest
                 error_id = secrets.token_hex(6)
                 _log.exception("call failed", error_id=error_id, path=scope["path"])

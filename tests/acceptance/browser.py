@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import grpc
-from axe_playwright_python.async_playwright import Axe  # type: ignore[import-untyped] # brings no types
+from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Browser, BrowserContext, Error, Page, async_playwright, expect
 
 from services.common.grpc_channel import open_channel

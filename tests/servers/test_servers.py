@@ -1,6 +1,6 @@
 """The servers that a run brings are there, and their fixtures give what they promise."""
 
-import asyncpg  # type: ignore[import-untyped]
+import asyncpg
 import pytest
 from aio_pika import connect
 

@@ -4,8 +4,8 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import rankdata  # type: ignore[import-untyped]
-from sklearn.metrics import average_precision_score  # type: ignore[import-untyped]
+from scipy.stats import rankdata
+from sklearn.metrics import average_precision_score
 
 Values = NDArray[np.float64]
 BINS = 10

@@ -15,7 +15,7 @@ import unicodedata
 from collections.abc import Iterable, Iterator
 from urllib.parse import unquote
 
-import re2  # type: ignore[import-untyped]
+import re2
 
 from services.confidence.words import clean, word_set
 

@@ -14,7 +14,7 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
-import re2  # type: ignore[import-untyped]
+import re2
 
 LEVELS = {
     "very low": 0.1,

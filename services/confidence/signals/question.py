@@ -3,7 +3,7 @@
 Questions about the present and long questions are answered wrongly more often on most data sets of the fit.
 """
 
-import re2  # type: ignore[import-untyped]
+import re2
 
 from services.confidence.signals.reading import Reading
 

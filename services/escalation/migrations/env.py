@@ -3,7 +3,7 @@
 from alembic import context
 
 # Each part adds its tables to the same metadata.
-from services.escalation.store import (  # noqa: F401
+from services.escalation.store import (  # noqa: F401 - makes the tables known
     account_schema,
     channel_schema,
     handover_schema,

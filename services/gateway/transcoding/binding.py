@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from google.api import annotations_pb2  # type: ignore[import-untyped]
-from google.api.http_pb2 import HttpRule  # type: ignore[import-untyped]
+from google.api import annotations_pb2
+from google.api.http_pb2 import HttpRule
 from google.protobuf.descriptor import Descriptor, FieldDescriptor, MethodDescriptor, ServiceDescriptor
 
 from services.common.access import AccessRule, rule_of

@@ -55,7 +55,7 @@ def parse_messenger(payload: Any, own_app_id: str = "") -> Parsed:
         for i, event in enumerate(events):
             found.take(
                 f"{where}.messaging[{i}]",
-                lambda v=event, p=page: _event(record(v), p, own_app_id),  # type: ignore[misc]
+                lambda v=event, p=page: _event(record(v), p, own_app_id),  # type: ignore[misc] # bound by default
             )
     return found.done()
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from sklearn.metrics import roc_auc_score  # type: ignore[import-untyped]
+from sklearn.metrics import roc_auc_score
 
 from services.confidence.fitting import metrics, publishing
 from services.confidence.fitting.learning import Sample, fit, transfer

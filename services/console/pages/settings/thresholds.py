@@ -153,14 +153,14 @@ def _own_thresholds(editor: Editor) -> None:
         )
 
     def moved(event: object) -> None:
-        low, high = (min(max(float(value), 0.0), 1.0) for value in event.args)  # type: ignore[attr-defined]
+        low, high = (min(max(float(value), 0.0), 1.0) for value in event.args)  # type: ignore[attr-defined] # NiceGUI types it loosely
         if not _has_own(editor) or (low, high) == pair_in_force(editor) or low > high:
             return
         editor.set(IMMEDIATE, round(low, 4))
         editor.set(REVIEW, round(high, 4))
 
     def toggled(event: object) -> None:
-        wanted = bool(event.value)  # type: ignore[attr-defined]
+        wanted = bool(event.value)  # type: ignore[attr-defined] # NiceGUI types it loosely
         if wanted == _has_own(editor):
             return
         low, high = pair_in_force(editor)
