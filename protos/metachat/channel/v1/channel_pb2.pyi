@@ -141,7 +141,7 @@ Global___InboundMessage: _TypeAlias = InboundMessage  # noqa: Y015
 
 @_typing.final
 class OutboundMessage(_message.Message):
-    """One message to a customer. Next free number: 13."""
+    """One message to a customer. Next free number: 14."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -183,6 +183,7 @@ class OutboundMessage(_message.Message):
     TEXT_FIELD_NUMBER: _builtins.int
     REPLY_TO_FIELD_NUMBER: _builtins.int
     CREATED_AT_FIELD_NUMBER: _builtins.int
+    TYPING_FIELD_NUMBER: _builtins.int
     outbound_id: _builtins.str
     """The outbox row; travels to the provider where it lets us (WhatsApp biz_opaque_callback_data)."""
     tenant_id: _builtins.str
@@ -201,6 +202,10 @@ class OutboundMessage(_message.Message):
     """The whole text; split for the channel when it is sent."""
     reply_to: _builtins.str
     """The provider's id of the message that is answered."""
+    typing: _builtins.bool
+    """True: there is no message yet, a person is typing one. It has no outbox row, `text` stands for nothing, and `reply_to` is the
+    customer's last message. Shown at once or not at all.
+    """
     @_builtins.property
     def contact(self) -> _conversation_pb2.Contact:
         """Whom it goes to."""
@@ -223,10 +228,11 @@ class OutboundMessage(_message.Message):
         text: _builtins.str = ...,
         reply_to: _builtins.str = ...,
         created_at: _timestamp_pb2.Timestamp | None = ...,
+        typing: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["contact", b"contact", "created_at", b"created_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "channel", b"channel", "contact", b"contact", "conversation_id", b"conversation_id", "created_at", b"created_at", "kind", b"kind", "outbound_id", b"outbound_id", "reply_to", b"reply_to", "tenant_id", b"tenant_id", "text", b"text", "turn_id", b"turn_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "channel", b"channel", "contact", b"contact", "conversation_id", b"conversation_id", "created_at", b"created_at", "kind", b"kind", "outbound_id", b"outbound_id", "reply_to", b"reply_to", "tenant_id", b"tenant_id", "text", b"text", "turn_id", b"turn_id", "typing", b"typing"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -234,7 +240,7 @@ Global___OutboundMessage: _TypeAlias = OutboundMessage  # noqa: Y015
 
 @_typing.final
 class DeliveryStatus(_message.Message):
-    """What the provider says of a message we sent. Next free number: 11."""
+    """What the provider says of a message we sent. Next free number: 12."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -279,6 +285,7 @@ class DeliveryStatus(_message.Message):
     ERROR_DETAIL_FIELD_NUMBER: _builtins.int
     OCCURRED_AT_FIELD_NUMBER: _builtins.int
     CONTACT_FIELD_NUMBER: _builtins.int
+    WATERMARK_FIELD_NUMBER: _builtins.int
     tenant_id: _builtins.str
     """The tenant."""
     channel: _tenant_pb2.Channel.Kind.ValueType
@@ -303,6 +310,10 @@ class DeliveryStatus(_message.Message):
     def contact(self) -> _conversation_pb2.Contact:
         """Whom it went to."""
 
+    @_builtins.property
+    def watermark(self) -> _timestamp_pb2.Timestamp:
+        """Instead of naming a message (DELIVERED and READ): every message that was sent to the contact up to here."""
+
     def __init__(
         self,
         *,
@@ -316,10 +327,11 @@ class DeliveryStatus(_message.Message):
         error_detail: _builtins.str = ...,
         occurred_at: _timestamp_pb2.Timestamp | None = ...,
         contact: _conversation_pb2.Contact | None = ...,
+        watermark: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["contact", b"contact", "occurred_at", b"occurred_at"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["contact", b"contact", "occurred_at", b"occurred_at", "watermark", b"watermark"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "channel", b"channel", "contact", b"contact", "error_code", b"error_code", "error_detail", b"error_detail", "occurred_at", b"occurred_at", "outbound_id", b"outbound_id", "provider_message_id", b"provider_message_id", "state", b"state", "tenant_id", b"tenant_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "channel", b"channel", "contact", b"contact", "error_code", b"error_code", "error_detail", b"error_detail", "occurred_at", b"occurred_at", "outbound_id", b"outbound_id", "provider_message_id", b"provider_message_id", "state", b"state", "tenant_id", b"tenant_id", "watermark", b"watermark"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

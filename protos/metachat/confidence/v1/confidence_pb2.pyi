@@ -218,9 +218,29 @@ Global___ScoreRequest: _TypeAlias = ScoreRequest  # noqa: Y015
 
 @_typing.final
 class Signal(_message.Message):
-    """One reason for the score. Next free number: 7."""
+    """One reason for the score. Next free number: 9."""
 
     DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class ParametersEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
 
     NAME_FIELD_NUMBER: _builtins.int
     AVAILABLE_FIELD_NUMBER: _builtins.int
@@ -228,6 +248,8 @@ class Signal(_message.Message):
     WEIGHT_FIELD_NUMBER: _builtins.int
     CONTRIBUTION_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
+    STATEMENT_FIELD_NUMBER: _builtins.int
+    PARAMETERS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """The signal's name, as in Scorer.signals."""
     available: _builtins.bool
@@ -240,6 +262,12 @@ class Signal(_message.Message):
     """What it added to the log-odds of the raw score."""
     reason: _builtins.str
     """The same in a sentence for a person."""
+    statement: _builtins.str
+    """Which of the signal's sentences that is ("some_disagree"), for callers with words of their own; empty: it has no name."""
+    @_builtins.property
+    def parameters(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """What stands in the sentence, by name: numbers as "12", shares as whole percent ("85"; "0" is under one), words as they are."""
+
     def __init__(
         self,
         *,
@@ -249,10 +277,12 @@ class Signal(_message.Message):
         weight: _builtins.float = ...,
         contribution: _builtins.float = ...,
         reason: _builtins.str = ...,
+        statement: _builtins.str = ...,
+        parameters: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["available", b"available", "contribution", b"contribution", "name", b"name", "reason", b"reason", "value", b"value", "weight", b"weight"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["available", b"available", "contribution", b"contribution", "name", b"name", "parameters", b"parameters", "reason", b"reason", "statement", b"statement", "value", b"value", "weight", b"weight"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -695,7 +695,7 @@ Global___ClaimDeliveryResponse: _TypeAlias = ClaimDeliveryResponse  # noqa: Y015
 
 @_typing.final
 class ReportDeliveryRequest(_message.Message):
-    """What became of an attempt. Next free number: 12."""
+    """What became of an attempt. Next free number: 15."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -748,6 +748,9 @@ class ReportDeliveryRequest(_message.Message):
     OCCURRED_AT_FIELD_NUMBER: _builtins.int
     CHANNEL_FIELD_NUMBER: _builtins.int
     ATTENTION_FIELD_NUMBER: _builtins.int
+    WATERMARK_FIELD_NUMBER: _builtins.int
+    CONTACT_FIELD_NUMBER: _builtins.int
+    ACCOUNT_ID_FIELD_NUMBER: _builtins.int
     tenant_id: _builtins.str
     """The tenant."""
     outbound_id: _builtins.str
@@ -766,9 +769,19 @@ class ReportDeliveryRequest(_message.Message):
     """The channel, where only the provider's id is known."""
     attention: _builtins.str
     """What is wrong with the channel itself and needs a person, in a word ("reconnect": its token is no longer good); empty: nothing."""
+    account_id: _builtins.str
+    """The account the watermark is of."""
     @_builtins.property
     def occurred_at(self) -> _timestamp_pb2.Timestamp:
         """When it happened."""
+
+    @_builtins.property
+    def watermark(self) -> _timestamp_pb2.Timestamp:
+        """Instead of naming a message (DELIVERED and READ): every message that was sent to the contact from the account up to here."""
+
+    @_builtins.property
+    def contact(self) -> Global___Contact:
+        """Whom the watermark is of."""
 
     def __init__(
         self,
@@ -783,10 +796,13 @@ class ReportDeliveryRequest(_message.Message):
         occurred_at: _timestamp_pb2.Timestamp | None = ...,
         channel: _tenant_pb2.Channel.Kind.ValueType = ...,
         attention: _builtins.str = ...,
+        watermark: _timestamp_pb2.Timestamp | None = ...,
+        contact: Global___Contact | None = ...,
+        account_id: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["occurred_at", b"occurred_at"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["contact", b"contact", "occurred_at", b"occurred_at", "watermark", b"watermark"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "attention", b"attention", "channel", b"channel", "error_code", b"error_code", "error_detail", b"error_detail", "occurred_at", b"occurred_at", "outbound_id", b"outbound_id", "provider_message_id", b"provider_message_id", "state", b"state", "tenant_id", b"tenant_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "attempt", b"attempt", "attention", b"attention", "channel", b"channel", "contact", b"contact", "error_code", b"error_code", "error_detail", b"error_detail", "occurred_at", b"occurred_at", "outbound_id", b"outbound_id", "provider_message_id", b"provider_message_id", "state", b"state", "tenant_id", b"tenant_id", "watermark", b"watermark"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1216,7 +1232,7 @@ class Message(_message.Message):
     text: _builtins.str
     """The text."""
     author: _builtins.str
-    """Name of the person (HUMAN_AGENT)."""
+    """Name of the person (HUMAN_AGENT, HUMAN_AGENT_ON_BEHALF_OF_AI_AGENT)."""
     turn_id: _builtins.str
     """Its turn; empty: none."""
     withheld: _builtins.bool
@@ -1290,12 +1306,14 @@ Global___WatchConversationRequest: _TypeAlias = WatchConversationRequest  # noqa
 
 @_typing.final
 class ConversationUpdate(_message.Message):
-    """Something happened in a conversation. Next free number: 4."""
+    """Something happened in a conversation. Next free number: 6."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     MESSAGE_FIELD_NUMBER: _builtins.int
     CONVERSATION_FIELD_NUMBER: _builtins.int
+    TYPING_FIELD_NUMBER: _builtins.int
+    DELIVERY_FIELD_NUMBER: _builtins.int
     CURSOR_FIELD_NUMBER: _builtins.int
     cursor: _builtins.str
     """Resume after it."""
@@ -1307,22 +1325,90 @@ class ConversationUpdate(_message.Message):
     def conversation(self) -> Global___Conversation:
         """Who answers has changed."""
 
+    @_builtins.property
+    def typing(self) -> Global___PersonTyping:
+        """A person is typing."""
+
+    @_builtins.property
+    def delivery(self) -> Global___DeliveryChange:
+        """A message is further on its way."""
+
     def __init__(
         self,
         *,
         message: Global___Message | None = ...,
         conversation: Global___Conversation | None = ...,
+        typing: Global___PersonTyping | None = ...,
+        delivery: Global___DeliveryChange | None = ...,
         cursor: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["conversation", b"conversation", "message", b"message", "update", b"update"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["conversation", b"conversation", "delivery", b"delivery", "message", b"message", "typing", b"typing", "update", b"update"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["conversation", b"conversation", "cursor", b"cursor", "message", b"message", "update", b"update"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["conversation", b"conversation", "cursor", b"cursor", "delivery", b"delivery", "message", b"message", "typing", b"typing", "update", b"update"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_update: _TypeAlias = _typing.Literal["message", "conversation"]  # noqa: Y015
+    _WhichOneofReturnType_update: _TypeAlias = _typing.Literal["message", "conversation", "typing", "delivery"]  # noqa: Y015
     _WhichOneofArgType_update: _TypeAlias = _typing.Literal["update", b"update"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_update) -> _WhichOneofReturnType_update | None: ...
 
 Global___ConversationUpdate: _TypeAlias = ConversationUpdate  # noqa: Y015
+
+@_typing.final
+class PersonTyping(_message.Message):
+    """The person who has the conversation is typing. Next free number: 3."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AUTHOR_FIELD_NUMBER: _builtins.int
+    LASTS_FIELD_NUMBER: _builtins.int
+    author: _builtins.str
+    """Who types, as the customer was told."""
+    @_builtins.property
+    def lasts(self) -> _duration_pb2.Duration:
+        """Show it for so long, or until their message comes; what comes again starts anew."""
+
+    def __init__(
+        self,
+        *,
+        author: _builtins.str = ...,
+        lasts: _duration_pb2.Duration | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["lasts", b"lasts"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["author", b"author", "lasts", b"lasts"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PersonTyping: _TypeAlias = PersonTyping  # noqa: Y015
+
+@_typing.final
+class DeliveryChange(_message.Message):
+    """Where a message to the customer stands now. Next free number: 4."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MESSAGE_ID_FIELD_NUMBER: _builtins.int
+    DELIVERY_FIELD_NUMBER: _builtins.int
+    DELIVERY_ERROR_FIELD_NUMBER: _builtins.int
+    message_id: _builtins.str
+    """The message, by our own id."""
+    delivery: _builtins.str
+    """As Message.delivery."""
+    delivery_error: _builtins.str
+    """As Message.delivery_error; people alone see it."""
+    def __init__(
+        self,
+        *,
+        message_id: _builtins.str = ...,
+        delivery: _builtins.str = ...,
+        delivery_error: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["delivery", b"delivery", "delivery_error", b"delivery_error", "message_id", b"message_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeliveryChange: _TypeAlias = DeliveryChange  # noqa: Y015
 
 @_typing.final
 class RenewTurnRequest(_message.Message):

@@ -12,6 +12,7 @@ from metachat.confidence.v1 import confidence_pb2 as _confidence_pb2
 from metachat.escalation.v1 import conversation_pb2 as _conversation_pb2
 from metachat.escalation.v1 import policy_pb2 as _policy_pb2
 from metachat.escalation.v1 import settings_pb2 as _settings_pb2
+from metachat.escalation.v1 import tenant_pb2 as _tenant_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -195,7 +196,7 @@ Global___DescribeSettingsRequest: _TypeAlias = DescribeSettingsRequest  # noqa: 
 
 @_typing.final
 class DescribeSettingsResponse(_message.Message):
-    """Settings as they would be in force. Next free number: 6."""
+    """Settings as they would be in force. Next free number: 8."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -244,8 +245,12 @@ class DescribeSettingsResponse(_message.Message):
     TEXTS_FIELD_NUMBER: _builtins.int
     DEFAULT_TEXTS_FIELD_NUMBER: _builtins.int
     ENABLED_GLOBALLY_FIELD_NUMBER: _builtins.int
+    WIDGET_FIELD_NUMBER: _builtins.int
+    WIDGET_CONTRAST_FIELD_NUMBER: _builtins.int
     enabled_globally: _builtins.bool
     """Whether escalation is on in this installation (ENABLE_CONFIDENCE_ESCALATION)."""
+    widget_contrast: _builtins.float
+    """Contrast of the text on the window's colour by WCAG 2.2, 1 to 21; 4.5 is what text of normal size needs."""
     @_builtins.property
     def effective(self) -> _settings_pb2.TenantSettings:
         """With every default filled in, secrets left out."""
@@ -262,6 +267,10 @@ class DescribeSettingsResponse(_message.Message):
     def default_texts(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
         """The same without the tenant's own texts: what clearing one brings back."""
 
+    @_builtins.property
+    def widget(self) -> _tenant_pb2.Widget:
+        """What web pages would be told of the chat window (GetWidget)."""
+
     def __init__(
         self,
         *,
@@ -270,10 +279,12 @@ class DescribeSettingsResponse(_message.Message):
         texts: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
         default_texts: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
         enabled_globally: _builtins.bool = ...,
+        widget: _tenant_pb2.Widget | None = ...,
+        widget_contrast: _builtins.float = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["effective", b"effective"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["effective", b"effective", "widget", b"widget"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["default_texts", b"default_texts", "effective", b"effective", "enabled_globally", b"enabled_globally", "modes", b"modes", "texts", b"texts"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["default_texts", b"default_texts", "effective", b"effective", "enabled_globally", b"enabled_globally", "modes", b"modes", "texts", b"texts", "widget", b"widget", "widget_contrast", b"widget_contrast"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

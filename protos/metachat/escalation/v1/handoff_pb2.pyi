@@ -5,6 +5,7 @@ Conversations that wait for a person or are in a person's hands, and what people
 
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
+from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
@@ -162,7 +163,7 @@ Global___Handoff: _TypeAlias = Handoff  # noqa: Y015
 
 @_typing.final
 class HandoffDetails(_message.Message):
-    """A handoff with all that an agent needs. Next free number: 7."""
+    """A handoff with all that an agent needs. Next free number: 8."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -172,6 +173,7 @@ class HandoffDetails(_message.Message):
     TRANSCRIPT_FIELD_NUMBER: _builtins.int
     CONVERSATION_FIELD_NUMBER: _builtins.int
     SUMMARY_FIELD_NUMBER: _builtins.int
+    VERDICT_FIELD_NUMBER: _builtins.int
     withheld_draft: _builtins.str
     """The draft the customer did not get; empty: none."""
     @_builtins.property
@@ -194,6 +196,10 @@ class HandoffDetails(_message.Message):
     def summary(self) -> Global___HandoffSummary:
         """What was asked, what is unanswered, what was tried."""
 
+    @_builtins.property
+    def verdict(self) -> Global___RecordedVerdict:
+        """The last verdict on the turn that opened it; absent: nobody has said anything."""
+
     def __init__(
         self,
         *,
@@ -203,10 +209,11 @@ class HandoffDetails(_message.Message):
         transcript: _abc.Iterable[_conversation_pb2.Message] | None = ...,
         conversation: _conversation_pb2.Conversation | None = ...,
         summary: Global___HandoffSummary | None = ...,
+        verdict: Global___RecordedVerdict | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["conversation", b"conversation", "handoff", b"handoff", "summary", b"summary"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["conversation", b"conversation", "handoff", b"handoff", "summary", b"summary", "verdict", b"verdict"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["conversation", b"conversation", "handoff", b"handoff", "signals", b"signals", "summary", b"summary", "transcript", b"transcript", "withheld_draft", b"withheld_draft"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["conversation", b"conversation", "handoff", b"handoff", "signals", b"signals", "summary", b"summary", "transcript", b"transcript", "verdict", b"verdict", "withheld_draft", b"withheld_draft"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -422,7 +429,7 @@ Global___ClaimHandoffRequest: _TypeAlias = ClaimHandoffRequest  # noqa: Y015
 
 @_typing.final
 class ReplyToCustomerRequest(_message.Message):
-    """What a person writes. Next free number: 6."""
+    """What a person writes. Next free number: 7."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -431,6 +438,7 @@ class ReplyToCustomerRequest(_message.Message):
     AGENT_FIELD_NUMBER: _builtins.int
     TEXT_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
+    FROM_DRAFT_FIELD_NUMBER: _builtins.int
     tenant_id: _builtins.str
     """The tenant."""
     handoff_id: _builtins.str
@@ -441,6 +449,10 @@ class ReplyToCustomerRequest(_message.Message):
     """The text, 1 byte to 16 KiB."""
     request_id: _builtins.str
     """Repeating a request with the same id sends once."""
+    from_draft: _builtins.bool
+    """True: the text is the withheld draft, changed or as it is; it is recorded as HUMAN_AGENT_ON_BEHALF_OF_AI_AGENT. A text that is the
+    draft word for word is so recorded in any case. FAILED_PRECONDITION where no draft was withheld.
+    """
     def __init__(
         self,
         *,
@@ -449,14 +461,69 @@ class ReplyToCustomerRequest(_message.Message):
         agent: _builtins.str = ...,
         text: _builtins.str = ...,
         request_id: _builtins.str = ...,
+        from_draft: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent", "handoff_id", b"handoff_id", "request_id", b"request_id", "tenant_id", b"tenant_id", "text", b"text"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent", "from_draft", b"from_draft", "handoff_id", b"handoff_id", "request_id", b"request_id", "tenant_id", b"tenant_id", "text", b"text"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ReplyToCustomerRequest: _TypeAlias = ReplyToCustomerRequest  # noqa: Y015
+
+@_typing.final
+class SignalTypingRequest(_message.Message):
+    """A person is typing. Next free number: 4."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TENANT_ID_FIELD_NUMBER: _builtins.int
+    HANDOFF_ID_FIELD_NUMBER: _builtins.int
+    AGENT_FIELD_NUMBER: _builtins.int
+    tenant_id: _builtins.str
+    """The tenant."""
+    handoff_id: _builtins.str
+    """The handoff."""
+    agent: _builtins.str
+    """Who types."""
+    def __init__(
+        self,
+        *,
+        tenant_id: _builtins.str = ...,
+        handoff_id: _builtins.str = ...,
+        agent: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent", "handoff_id", b"handoff_id", "tenant_id", b"tenant_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SignalTypingRequest: _TypeAlias = SignalTypingRequest  # noqa: Y015
+
+@_typing.final
+class SignalTypingResponse(_message.Message):
+    """The customer is told. Next free number: 2."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AGAIN_AFTER_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def again_after(self) -> _duration_pb2.Duration:
+        """Signal again after so long while typing goes on; more often does no harm and no good."""
+
+    def __init__(
+        self,
+        *,
+        again_after: _duration_pb2.Duration | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["again_after", b"again_after"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["again_after", b"again_after"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SignalTypingResponse: _TypeAlias = SignalTypingResponse  # noqa: Y015
 
 @_typing.final
 class ReturnToBotRequest(_message.Message):
@@ -760,17 +827,29 @@ Global___RecordVerdictRequest: _TypeAlias = RecordVerdictRequest  # noqa: Y015
 
 @_typing.final
 class RecordedVerdict(_message.Message):
-    """A recorded verdict. Next free number: 4."""
+    """A recorded verdict. Next free number: 8."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     ID_FIELD_NUMBER: _builtins.int
     CORRECT_FIELD_NUMBER: _builtins.int
     CREATED_AT_FIELD_NUMBER: _builtins.int
+    TURN_ID_FIELD_NUMBER: _builtins.int
+    VERDICT_FIELD_NUMBER: _builtins.int
+    EDITED_TEXT_FIELD_NUMBER: _builtins.int
+    AGENT_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """Its id."""
     correct: _builtins.bool
     """Whether it counts as correct."""
+    turn_id: _builtins.str
+    """The turn."""
+    verdict: Global___RecordVerdictRequest.Verdict.ValueType
+    """What the person said."""
+    edited_text: _builtins.str
+    """The better text (EDITED)."""
+    agent: _builtins.str
+    """Who said it."""
     @_builtins.property
     def created_at(self) -> _timestamp_pb2.Timestamp:
         """When it was recorded."""
@@ -781,10 +860,14 @@ class RecordedVerdict(_message.Message):
         id: _builtins.str = ...,
         correct: _builtins.bool = ...,
         created_at: _timestamp_pb2.Timestamp | None = ...,
+        turn_id: _builtins.str = ...,
+        verdict: Global___RecordVerdictRequest.Verdict.ValueType = ...,
+        edited_text: _builtins.str = ...,
+        agent: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["correct", b"correct", "created_at", b"created_at", "id", b"id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent", "correct", b"correct", "created_at", b"created_at", "edited_text", b"edited_text", "id", b"id", "turn_id", b"turn_id", "verdict", b"verdict"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

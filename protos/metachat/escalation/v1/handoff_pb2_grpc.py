@@ -56,6 +56,11 @@ class HandoffServiceStub(object):
                 request_serializer=metachat_dot_escalation_dot_v1_dot_handoff__pb2.ReplyToCustomerRequest.SerializeToString,
                 response_deserializer=metachat_dot_escalation_dot_v1_dot_conversation__pb2.Message.FromString,
                 _registered_method=True)
+        self.SignalTyping = channel.unary_unary(
+                '/metachat.escalation.v1.HandoffService/SignalTyping',
+                request_serializer=metachat_dot_escalation_dot_v1_dot_handoff__pb2.SignalTypingRequest.SerializeToString,
+                response_deserializer=metachat_dot_escalation_dot_v1_dot_handoff__pb2.SignalTypingResponse.FromString,
+                _registered_method=True)
         self.ReturnToBot = channel.unary_unary(
                 '/metachat.escalation.v1.HandoffService/ReturnToBot',
                 request_serializer=metachat_dot_escalation_dot_v1_dot_handoff__pb2.ReturnToBotRequest.SerializeToString,
@@ -125,6 +130,14 @@ class HandoffServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def SignalTyping(self, request, context):
+        """Tells the customer that the person who has the handoff is typing. It is recorded in no transcript and passes by itself.
+        FAILED_PRECONDITION unless the caller has the handoff.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ReturnToBot(self, request, context):
         """Gives the conversation back to the assistant with a fresh context.
         """
@@ -161,7 +174,7 @@ class HandoffServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def RecordVerdict(self, request, context):
-        """Records what a person says of a withheld or sent draft.
+        """Records what a person says of a withheld or sent draft. Every verdict is kept; of a turn the last one counts.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -196,6 +209,11 @@ def add_HandoffServiceServicer_to_server(servicer, server):
                     servicer.ReplyToCustomer,
                     request_deserializer=metachat_dot_escalation_dot_v1_dot_handoff__pb2.ReplyToCustomerRequest.FromString,
                     response_serializer=metachat_dot_escalation_dot_v1_dot_conversation__pb2.Message.SerializeToString,
+            ),
+            'SignalTyping': grpc.unary_unary_rpc_method_handler(
+                    servicer.SignalTyping,
+                    request_deserializer=metachat_dot_escalation_dot_v1_dot_handoff__pb2.SignalTypingRequest.FromString,
+                    response_serializer=metachat_dot_escalation_dot_v1_dot_handoff__pb2.SignalTypingResponse.SerializeToString,
             ),
             'ReturnToBot': grpc.unary_unary_rpc_method_handler(
                     servicer.ReturnToBot,
@@ -342,6 +360,33 @@ class HandoffService(object):
             '/metachat.escalation.v1.HandoffService/ReplyToCustomer',
             metachat_dot_escalation_dot_v1_dot_handoff__pb2.ReplyToCustomerRequest.SerializeToString,
             metachat_dot_escalation_dot_v1_dot_conversation__pb2.Message.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SignalTyping(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/metachat.escalation.v1.HandoffService/SignalTyping',
+            metachat_dot_escalation_dot_v1_dot_handoff__pb2.SignalTypingRequest.SerializeToString,
+            metachat_dot_escalation_dot_v1_dot_handoff__pb2.SignalTypingResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -42,6 +42,10 @@ class HandoffServiceStub:
     """Takes a waiting handoff. FAILED_PRECONDITION names who has it already."""
     ReplyToCustomer: _grpc.UnaryUnaryMultiCallable[_handoff_pb2.ReplyToCustomerRequest, _conversation_pb2.Message]
     """Writes to the customer through the conversation's channel. FAILED_PRECONDITION unless the caller has the handoff."""
+    SignalTyping: _grpc.UnaryUnaryMultiCallable[_handoff_pb2.SignalTypingRequest, _handoff_pb2.SignalTypingResponse]
+    """Tells the customer that the person who has the handoff is typing. It is recorded in no transcript and passes by itself.
+    FAILED_PRECONDITION unless the caller has the handoff.
+    """
     ReturnToBot: _grpc.UnaryUnaryMultiCallable[_handoff_pb2.ReturnToBotRequest, _handoff_pb2.Handoff]
     """Gives the conversation back to the assistant with a fresh context."""
     CloseConversation: _grpc.UnaryUnaryMultiCallable[_handoff_pb2.CloseConversationRequest, _handoff_pb2.Handoff]
@@ -53,7 +57,7 @@ class HandoffServiceStub:
     ListReviews: _grpc.UnaryUnaryMultiCallable[_handoff_pb2.ListReviewsRequest, _handoff_pb2.ListReviewsResponse]
     """Lists replies that were sent and should be looked at."""
     RecordVerdict: _grpc.UnaryUnaryMultiCallable[_handoff_pb2.RecordVerdictRequest, _handoff_pb2.RecordedVerdict]
-    """Records what a person says of a withheld or sent draft."""
+    """Records what a person says of a withheld or sent draft. Every verdict is kept; of a turn the last one counts."""
     WatchHandoffs: _grpc.UnaryStreamMultiCallable[_handoff_pb2.WatchHandoffsRequest, _handoff_pb2.HandoffUpdate]
     """Sends changes of the waiting list as they happen."""
 
@@ -70,6 +74,10 @@ class HandoffServiceAsyncStub(HandoffServiceStub):
     """Takes a waiting handoff. FAILED_PRECONDITION names who has it already."""
     ReplyToCustomer: _aio.UnaryUnaryMultiCallable[_handoff_pb2.ReplyToCustomerRequest, _conversation_pb2.Message]  # type: ignore[assignment]
     """Writes to the customer through the conversation's channel. FAILED_PRECONDITION unless the caller has the handoff."""
+    SignalTyping: _aio.UnaryUnaryMultiCallable[_handoff_pb2.SignalTypingRequest, _handoff_pb2.SignalTypingResponse]  # type: ignore[assignment]
+    """Tells the customer that the person who has the handoff is typing. It is recorded in no transcript and passes by itself.
+    FAILED_PRECONDITION unless the caller has the handoff.
+    """
     ReturnToBot: _aio.UnaryUnaryMultiCallable[_handoff_pb2.ReturnToBotRequest, _handoff_pb2.Handoff]  # type: ignore[assignment]
     """Gives the conversation back to the assistant with a fresh context."""
     CloseConversation: _aio.UnaryUnaryMultiCallable[_handoff_pb2.CloseConversationRequest, _handoff_pb2.Handoff]  # type: ignore[assignment]
@@ -81,7 +89,7 @@ class HandoffServiceAsyncStub(HandoffServiceStub):
     ListReviews: _aio.UnaryUnaryMultiCallable[_handoff_pb2.ListReviewsRequest, _handoff_pb2.ListReviewsResponse]  # type: ignore[assignment]
     """Lists replies that were sent and should be looked at."""
     RecordVerdict: _aio.UnaryUnaryMultiCallable[_handoff_pb2.RecordVerdictRequest, _handoff_pb2.RecordedVerdict]  # type: ignore[assignment]
-    """Records what a person says of a withheld or sent draft."""
+    """Records what a person says of a withheld or sent draft. Every verdict is kept; of a turn the last one counts."""
     WatchHandoffs: _aio.UnaryStreamMultiCallable[_handoff_pb2.WatchHandoffsRequest, _handoff_pb2.HandoffUpdate]  # type: ignore[assignment]
     """Sends changes of the waiting list as they happen."""
 
@@ -119,6 +127,16 @@ class HandoffServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_conversation_pb2.Message, _abc.Awaitable[_conversation_pb2.Message]]:
         """Writes to the customer through the conversation's channel. FAILED_PRECONDITION unless the caller has the handoff."""
+
+    @_abc_1.abstractmethod
+    def SignalTyping(
+        self,
+        request: _handoff_pb2.SignalTypingRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_handoff_pb2.SignalTypingResponse, _abc.Awaitable[_handoff_pb2.SignalTypingResponse]]:
+        """Tells the customer that the person who has the handoff is typing. It is recorded in no transcript and passes by itself.
+        FAILED_PRECONDITION unless the caller has the handoff.
+        """
 
     @_abc_1.abstractmethod
     def ReturnToBot(
@@ -166,7 +184,7 @@ class HandoffServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _handoff_pb2.RecordVerdictRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_handoff_pb2.RecordedVerdict, _abc.Awaitable[_handoff_pb2.RecordedVerdict]]:
-        """Records what a person says of a withheld or sent draft."""
+        """Records what a person says of a withheld or sent draft. Every verdict is kept; of a turn the last one counts."""
 
     @_abc_1.abstractmethod
     def WatchHandoffs(

@@ -12,6 +12,7 @@ from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from metachat.confidence.v1 import confidence_pb2 as _confidence_pb2
 from metachat.escalation.v1 import conversation_pb2 as _conversation_pb2
 from metachat.escalation.v1 import event_pb2 as _event_pb2
+from metachat.escalation.v1 import handoff_pb2 as _handoff_pb2
 from metachat.escalation.v1 import policy_pb2 as _policy_pb2
 import builtins as _builtins
 import sys
@@ -1025,7 +1026,7 @@ Global___ReplayDecisionRequest: _TypeAlias = ReplayDecisionRequest  # noqa: Y015
 
 @_typing.final
 class ReplayDecisionResponse(_message.Message):
-    """A decision and the same decision once more. Next free number: 6."""
+    """A decision and the same decision once more. Next free number: 7."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1034,6 +1035,7 @@ class ReplayDecisionResponse(_message.Message):
     TODAY_FIELD_NUMBER: _builtins.int
     REPRODUCED_FIELD_NUMBER: _builtins.int
     DIFFERENCES_FIELD_NUMBER: _builtins.int
+    VERDICT_FIELD_NUMBER: _builtins.int
     reproduced: _builtins.bool
     """True where recorded and replayed agree."""
     @_builtins.property
@@ -1052,6 +1054,10 @@ class ReplayDecisionResponse(_message.Message):
     def differences(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """What differs today, a sentence each ("scorer 1.0 → 1.1: score 0.71 → 0.64")."""
 
+    @_builtins.property
+    def verdict(self) -> _handoff_pb2.RecordedVerdict:
+        """The last verdict on it; absent: nobody has said anything."""
+
     def __init__(
         self,
         *,
@@ -1060,10 +1066,11 @@ class ReplayDecisionResponse(_message.Message):
         today: _policy_pb2.Decision | None = ...,
         reproduced: _builtins.bool = ...,
         differences: _abc.Iterable[_builtins.str] | None = ...,
+        verdict: _handoff_pb2.RecordedVerdict | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["recorded", b"recorded", "replayed", b"replayed", "today", b"today"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["recorded", b"recorded", "replayed", b"replayed", "today", b"today", "verdict", b"verdict"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["differences", b"differences", "recorded", b"recorded", "replayed", b"replayed", "reproduced", b"reproduced", "today", b"today"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["differences", b"differences", "recorded", b"recorded", "replayed", b"replayed", "reproduced", b"reproduced", "today", b"today", "verdict", b"verdict"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

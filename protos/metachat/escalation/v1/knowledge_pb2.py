@@ -28,7 +28,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from metachat.access.v1 import access_pb2 as metachat_dot_access_dot_v1_dot_access__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&metachat/escalation/v1/knowledge.proto\x12\x16metachat.escalation.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1fmetachat/access/v1/access.proto\"\x85\x01\n\x08\x44ocument\x12\n\n\x02id\x18\x01 \x01(\t\x12\r\n\x05title\x18\x02 \x01(\t\x12\x0c\n\x04text\x18\x03 \x01(\t\x12\x10\n\x08passages\x18\x04 \x01(\x05\x12.\n\nupdated_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06source\x18\x06 \x01(\t\"\xc0\x01\n\x12PutDocumentRequest\x12\x1a\n\ttenant_id\x18\x01 \x01(\tB\x07\xbaH\x04r\x02(@\x12>\n\x0b\x64ocument_id\x18\x02 \x01(\tB)\xbaH&r$2\"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$\x12\x19\n\x05title\x18\x03 \x01(\tB\n\xbaH\x07r\x05\x10\x01(\x80\x04\x12\x19\n\x04text\x18\x04 \x01(\tB\x0b\xbaH\x08r\x06\x10\x01(\x80\x80@\x12\x18\n\x06source\x18\x05 \x01(\tB\x08\xbaH\x05r\x03(\x80\x08\"\xc0\x01\n\x12\x41\x64\x64\x44ocumentRequest\x12\x1a\n\ttenant_id\x18\x01 \x01(\tB\x07\xbaH\x04r\x02(@\x12>\n\x0b\x64ocument_id\x18\x02 \x01(\tB)\xbaH&r$2\"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$\x12\x19\n\x05title\x18\x03 \x01(\tB\n\xbaH\x07r\x05\x10\x01(\x80\x04\x12\x19\n\x04text\x18\x04 \x01(\tB\x0b\xbaH\x08r\x06\x10\x01(\x80\x80\x04\x12\x18\n\x06source\x18\x05 \x01(\tB\x08\xbaH\x05r\x03(\x80\x08\"o\n\x14ListDocumentsRequest\x12\x1a\n\ttenant_id\x18\x01 \x01(\tB\x07\xbaH\x04r\x02(@\x12\x1d\n\tpage_size\x18\x02 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00\x12\x1c\n\npage_token\x18\x03 \x01(\tB\x08\xbaH\x05r\x03(\x80\x08\"e\n\x15ListDocumentsResponse\x12\x33\n\tdocuments\x18\x01 \x03(\x0b\x32 .metachat.escalation.v1.Document\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"T\n\x15\x44\x65leteDocumentRequest\x12\x1a\n\ttenant_id\x18\x01 \x01(\tB\x07\xbaH\x04r\x02(@\x12\x1f\n\x0b\x64ocument_id\x18\x02 \x01(\tB\n\xbaH\x07r\x05\x10\x01(\x80\x01\"\x18\n\x16\x44\x65leteDocumentResponse\"a\n\rSearchRequest\x12\x1a\n\ttenant_id\x18\x01 \x01(\tB\x07\xbaH\x04r\x02(@\x12\x1a\n\x05query\x18\x02 \x01(\tB\x0b\xbaH\x08r\x06\x10\x01(\x80\x80\x01\x12\x18\n\x05limit\x18\x03 \x01(\x05\x42\t\xbaH\x06\x1a\x04\x18\x32(\x00\"H\n\x0eSearchResponse\x12\x36\n\x08passages\x18\x01 \x03(\x0b\x32$.metachat.escalation.v1.FoundPassage\"`\n\x0c\x46oundPassage\x12\x13\n\x0b\x64ocument_id\x18\x01 \x01(\t\x12\r\n\x05title\x18\x02 \x01(\t\x12\x0c\n\x04text\x18\x03 \x01(\t\x12\x10\n\x08\x63overage\x18\x04 \x01(\x01\x12\x0c\n\x04rank\x18\x05 \x01(\x01\x32\xf6\x06\n\x10KnowledgeService\x12\xac\x01\n\x0bPutDocument\x12*.metachat.escalation.v1.PutDocumentRequest\x1a .metachat.escalation.v1.Document\"O\xba\xc3\x18\x10\n\x03\x04\x05\x06\x12\ttenant_id\x82\xd3\xe4\x93\x02\x35\x1a\x30/api/tenants/{tenant_id}/documents/{document_id}:\x01*\x12\x9f\x01\n\x0b\x41\x64\x64\x44ocument\x12*.metachat.escalation.v1.AddDocumentRequest\x1a .metachat.escalation.v1.Document\"B\xba\xc3\x18\x11\n\x04\x03\x04\x05\x06\x12\ttenant_id\x82\xd3\xe4\x93\x02\'\"\"/api/tenants/{tenant_id}/documents:\x01*\x12\xad\x01\n\rListDocuments\x12,.metachat.escalation.v1.ListDocumentsRequest\x1a-.metachat.escalation.v1.ListDocumentsResponse\"?\xba\xc3\x18\x11\n\x04\x04\x03\x05\x06\x12\ttenant_id\x82\xd3\xe4\x93\x02$\x12\"/api/tenants/{tenant_id}/documents\x12\xbd\x01\n\x0e\x44\x65leteDocument\x12-.metachat.escalation.v1.DeleteDocumentRequest\x1a..metachat.escalation.v1.DeleteDocumentResponse\"L\xba\xc3\x18\x10\n\x03\x04\x05\x06\x12\ttenant_id\x82\xd3\xe4\x93\x02\x32*0/api/tenants/{tenant_id}/documents/{document_id}\x12\xa0\x01\n\x06Search\x12%.metachat.escalation.v1.SearchRequest\x1a&.metachat.escalation.v1.SearchResponse\"G\xba\xc3\x18\x12\n\x05\x02\x03\x04\x05\x06\x12\ttenant_id\x82\xd3\xe4\x93\x02+\x12)/api/tenants/{tenant_id}/documents:searchb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&metachat/escalation/v1/knowledge.proto\x12\x16metachat.escalation.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1fmetachat/access/v1/access.proto\"\x93\x01\n\x08\x44ocument\x12\n\n\x02id\x18\x01 \x01(\t\x12\r\n\x05title\x18\x02 \x01(\t\x12\x0c\n\x04text\x18\x03 \x01(\t\x12\x10\n\x08passages\x18\x04 \x01(\x05\x12.\n\nupdated_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06source\x18\x06 \x01(\t\x12\x0c\n\x04\x65tag\x18\x07 \x01(\t\"\xd8\x01\n\x12PutDocumentRequest\x12\x1a\n\ttenant_id\x18\x01 \x01(\tB\x07\xbaH\x04r\x02(@\x12>\n\x0b\x64ocument_id\x18\x02 \x01(\tB)\xbaH&r$2\"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$\x12\x19\n\x05title\x18\x03 \x01(\tB\n\xbaH\x07r\x05\x10\x01(\x80\x04\x12\x19\n\x04text\x18\x04 \x01(\tB\x0b\xbaH\x08r\x06\x10\x01(\x80\x80@\x12\x18\n\x06source\x18\x05 \x01(\tB\x08\xbaH\x05r\x03(\x80\x08\x12\x16\n\x04\x65tag\x18\x06 \x01(\tB\x08\xbaH\x05r\x03(\x80\x01\"\xc0\x01\n\x12\x41\x64\x64\x44ocumentRequest\x12\x1a\n\ttenant_id\x18\x01 \x01(\tB\x07\xbaH\x04r\x02(@\x12>\n\x0b\x64ocument_id\x18\x02 \x01(\tB)\xbaH&r$2\"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$\x12\x19\n\x05title\x18\x03 \x01(\tB\n\xbaH\x07r\x05\x10\x01(\x80\x04\x12\x19\n\x04text\x18\x04 \x01(\tB\x0b\xbaH\x08r\x06\x10\x01(\x80\x80\x04\x12\x18\n\x06source\x18\x05 \x01(\tB\x08\xbaH\x05r\x03(\x80\x08\"Q\n\x12GetDocumentRequest\x12\x1a\n\ttenant_id\x18\x01 \x01(\tB\x07\xbaH\x04r\x02(@\x12\x1f\n\x0b\x64ocument_id\x18\x02 \x01(\tB\n\xbaH\x07r\x05\x10\x01(\x80\x01\"o\n\x14ListDocumentsRequest\x12\x1a\n\ttenant_id\x18\x01 \x01(\tB\x07\xbaH\x04r\x02(@\x12\x1d\n\tpage_size\x18\x02 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00\x12\x1c\n\npage_token\x18\x03 \x01(\tB\x08\xbaH\x05r\x03(\x80\x08\"e\n\x15ListDocumentsResponse\x12\x33\n\tdocuments\x18\x01 \x03(\x0b\x32 .metachat.escalation.v1.Document\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"T\n\x15\x44\x65leteDocumentRequest\x12\x1a\n\ttenant_id\x18\x01 \x01(\tB\x07\xbaH\x04r\x02(@\x12\x1f\n\x0b\x64ocument_id\x18\x02 \x01(\tB\n\xbaH\x07r\x05\x10\x01(\x80\x01\"\x18\n\x16\x44\x65leteDocumentResponse\"a\n\rSearchRequest\x12\x1a\n\ttenant_id\x18\x01 \x01(\tB\x07\xbaH\x04r\x02(@\x12\x1a\n\x05query\x18\x02 \x01(\tB\x0b\xbaH\x08r\x06\x10\x01(\x80\x80\x01\x12\x18\n\x05limit\x18\x03 \x01(\x05\x42\t\xbaH\x06\x1a\x04\x18\x32(\x00\"H\n\x0eSearchResponse\x12\x36\n\x08passages\x18\x01 \x03(\x0b\x32$.metachat.escalation.v1.FoundPassage\"`\n\x0c\x46oundPassage\x12\x13\n\x0b\x64ocument_id\x18\x01 \x01(\t\x12\r\n\x05title\x18\x02 \x01(\t\x12\x0c\n\x04text\x18\x03 \x01(\t\x12\x10\n\x08\x63overage\x18\x04 \x01(\x01\x12\x0c\n\x04rank\x18\x05 \x01(\x01\x32\xa3\x08\n\x10KnowledgeService\x12\xac\x01\n\x0bPutDocument\x12*.metachat.escalation.v1.PutDocumentRequest\x1a .metachat.escalation.v1.Document\"O\xba\xc3\x18\x10\n\x03\x04\x05\x06\x12\ttenant_id\x82\xd3\xe4\x93\x02\x35\x1a\x30/api/tenants/{tenant_id}/documents/{document_id}:\x01*\x12\x9f\x01\n\x0b\x41\x64\x64\x44ocument\x12*.metachat.escalation.v1.AddDocumentRequest\x1a .metachat.escalation.v1.Document\"B\xba\xc3\x18\x11\n\x04\x03\x04\x05\x06\x12\ttenant_id\x82\xd3\xe4\x93\x02\'\"\"/api/tenants/{tenant_id}/documents:\x01*\x12\xaa\x01\n\x0bGetDocument\x12*.metachat.escalation.v1.GetDocumentRequest\x1a .metachat.escalation.v1.Document\"M\xba\xc3\x18\x11\n\x04\x04\x03\x05\x06\x12\ttenant_id\x82\xd3\xe4\x93\x02\x32\x12\x30/api/tenants/{tenant_id}/documents/{document_id}\x12\xad\x01\n\rListDocuments\x12,.metachat.escalation.v1.ListDocumentsRequest\x1a-.metachat.escalation.v1.ListDocumentsResponse\"?\xba\xc3\x18\x11\n\x04\x04\x03\x05\x06\x12\ttenant_id\x82\xd3\xe4\x93\x02$\x12\"/api/tenants/{tenant_id}/documents\x12\xbd\x01\n\x0e\x44\x65leteDocument\x12-.metachat.escalation.v1.DeleteDocumentRequest\x1a..metachat.escalation.v1.DeleteDocumentResponse\"L\xba\xc3\x18\x10\n\x03\x04\x05\x06\x12\ttenant_id\x82\xd3\xe4\x93\x02\x32*0/api/tenants/{tenant_id}/documents/{document_id}\x12\xa0\x01\n\x06Search\x12%.metachat.escalation.v1.SearchRequest\x1a&.metachat.escalation.v1.SearchResponse\"G\xba\xc3\x18\x12\n\x05\x02\x03\x04\x05\x06\x12\ttenant_id\x82\xd3\xe4\x93\x02+\x12)/api/tenants/{tenant_id}/documents:searchb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -45,6 +45,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PUTDOCUMENTREQUEST'].fields_by_name['text']._serialized_options = b'\272H\010r\006\020\001(\200\200@'
   _globals['_PUTDOCUMENTREQUEST'].fields_by_name['source']._loaded_options = None
   _globals['_PUTDOCUMENTREQUEST'].fields_by_name['source']._serialized_options = b'\272H\005r\003(\200\010'
+  _globals['_PUTDOCUMENTREQUEST'].fields_by_name['etag']._loaded_options = None
+  _globals['_PUTDOCUMENTREQUEST'].fields_by_name['etag']._serialized_options = b'\272H\005r\003(\200\001'
   _globals['_ADDDOCUMENTREQUEST'].fields_by_name['tenant_id']._loaded_options = None
   _globals['_ADDDOCUMENTREQUEST'].fields_by_name['tenant_id']._serialized_options = b'\272H\004r\002(@'
   _globals['_ADDDOCUMENTREQUEST'].fields_by_name['document_id']._loaded_options = None
@@ -55,6 +57,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ADDDOCUMENTREQUEST'].fields_by_name['text']._serialized_options = b'\272H\010r\006\020\001(\200\200\004'
   _globals['_ADDDOCUMENTREQUEST'].fields_by_name['source']._loaded_options = None
   _globals['_ADDDOCUMENTREQUEST'].fields_by_name['source']._serialized_options = b'\272H\005r\003(\200\010'
+  _globals['_GETDOCUMENTREQUEST'].fields_by_name['tenant_id']._loaded_options = None
+  _globals['_GETDOCUMENTREQUEST'].fields_by_name['tenant_id']._serialized_options = b'\272H\004r\002(@'
+  _globals['_GETDOCUMENTREQUEST'].fields_by_name['document_id']._loaded_options = None
+  _globals['_GETDOCUMENTREQUEST'].fields_by_name['document_id']._serialized_options = b'\272H\007r\005\020\001(\200\001'
   _globals['_LISTDOCUMENTSREQUEST'].fields_by_name['tenant_id']._loaded_options = None
   _globals['_LISTDOCUMENTSREQUEST'].fields_by_name['tenant_id']._serialized_options = b'\272H\004r\002(@'
   _globals['_LISTDOCUMENTSREQUEST'].fields_by_name['page_size']._loaded_options = None
@@ -75,6 +81,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_KNOWLEDGESERVICE'].methods_by_name['PutDocument']._serialized_options = b'\272\303\030\020\n\003\004\005\006\022\ttenant_id\202\323\344\223\0025\0320/api/tenants/{tenant_id}/documents/{document_id}:\001*'
   _globals['_KNOWLEDGESERVICE'].methods_by_name['AddDocument']._loaded_options = None
   _globals['_KNOWLEDGESERVICE'].methods_by_name['AddDocument']._serialized_options = b'\272\303\030\021\n\004\003\004\005\006\022\ttenant_id\202\323\344\223\002\'\"\"/api/tenants/{tenant_id}/documents:\001*'
+  _globals['_KNOWLEDGESERVICE'].methods_by_name['GetDocument']._loaded_options = None
+  _globals['_KNOWLEDGESERVICE'].methods_by_name['GetDocument']._serialized_options = b'\272\303\030\021\n\004\004\003\005\006\022\ttenant_id\202\323\344\223\0022\0220/api/tenants/{tenant_id}/documents/{document_id}'
   _globals['_KNOWLEDGESERVICE'].methods_by_name['ListDocuments']._loaded_options = None
   _globals['_KNOWLEDGESERVICE'].methods_by_name['ListDocuments']._serialized_options = b'\272\303\030\021\n\004\004\003\005\006\022\ttenant_id\202\323\344\223\002$\022\"/api/tenants/{tenant_id}/documents'
   _globals['_KNOWLEDGESERVICE'].methods_by_name['DeleteDocument']._loaded_options = None
@@ -82,25 +90,27 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_KNOWLEDGESERVICE'].methods_by_name['Search']._loaded_options = None
   _globals['_KNOWLEDGESERVICE'].methods_by_name['Search']._serialized_options = b'\272\303\030\022\n\005\002\003\004\005\006\022\ttenant_id\202\323\344\223\002+\022)/api/tenants/{tenant_id}/documents:search'
   _globals['_DOCUMENT']._serialized_start=192
-  _globals['_DOCUMENT']._serialized_end=325
-  _globals['_PUTDOCUMENTREQUEST']._serialized_start=328
-  _globals['_PUTDOCUMENTREQUEST']._serialized_end=520
-  _globals['_ADDDOCUMENTREQUEST']._serialized_start=523
-  _globals['_ADDDOCUMENTREQUEST']._serialized_end=715
-  _globals['_LISTDOCUMENTSREQUEST']._serialized_start=717
-  _globals['_LISTDOCUMENTSREQUEST']._serialized_end=828
-  _globals['_LISTDOCUMENTSRESPONSE']._serialized_start=830
-  _globals['_LISTDOCUMENTSRESPONSE']._serialized_end=931
-  _globals['_DELETEDOCUMENTREQUEST']._serialized_start=933
-  _globals['_DELETEDOCUMENTREQUEST']._serialized_end=1017
-  _globals['_DELETEDOCUMENTRESPONSE']._serialized_start=1019
-  _globals['_DELETEDOCUMENTRESPONSE']._serialized_end=1043
-  _globals['_SEARCHREQUEST']._serialized_start=1045
-  _globals['_SEARCHREQUEST']._serialized_end=1142
-  _globals['_SEARCHRESPONSE']._serialized_start=1144
-  _globals['_SEARCHRESPONSE']._serialized_end=1216
-  _globals['_FOUNDPASSAGE']._serialized_start=1218
-  _globals['_FOUNDPASSAGE']._serialized_end=1314
-  _globals['_KNOWLEDGESERVICE']._serialized_start=1317
-  _globals['_KNOWLEDGESERVICE']._serialized_end=2203
+  _globals['_DOCUMENT']._serialized_end=339
+  _globals['_PUTDOCUMENTREQUEST']._serialized_start=342
+  _globals['_PUTDOCUMENTREQUEST']._serialized_end=558
+  _globals['_ADDDOCUMENTREQUEST']._serialized_start=561
+  _globals['_ADDDOCUMENTREQUEST']._serialized_end=753
+  _globals['_GETDOCUMENTREQUEST']._serialized_start=755
+  _globals['_GETDOCUMENTREQUEST']._serialized_end=836
+  _globals['_LISTDOCUMENTSREQUEST']._serialized_start=838
+  _globals['_LISTDOCUMENTSREQUEST']._serialized_end=949
+  _globals['_LISTDOCUMENTSRESPONSE']._serialized_start=951
+  _globals['_LISTDOCUMENTSRESPONSE']._serialized_end=1052
+  _globals['_DELETEDOCUMENTREQUEST']._serialized_start=1054
+  _globals['_DELETEDOCUMENTREQUEST']._serialized_end=1138
+  _globals['_DELETEDOCUMENTRESPONSE']._serialized_start=1140
+  _globals['_DELETEDOCUMENTRESPONSE']._serialized_end=1164
+  _globals['_SEARCHREQUEST']._serialized_start=1166
+  _globals['_SEARCHREQUEST']._serialized_end=1263
+  _globals['_SEARCHRESPONSE']._serialized_start=1265
+  _globals['_SEARCHRESPONSE']._serialized_end=1337
+  _globals['_FOUNDPASSAGE']._serialized_start=1339
+  _globals['_FOUNDPASSAGE']._serialized_end=1435
+  _globals['_KNOWLEDGESERVICE']._serialized_start=1438
+  _globals['_KNOWLEDGESERVICE']._serialized_end=2497
 # @@protoc_insertion_point(module_scope)

@@ -21,7 +21,7 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class Document(_message.Message):
-    """One document. Next free number: 7."""
+    """One document. Next free number: 8."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -31,6 +31,7 @@ class Document(_message.Message):
     PASSAGES_FIELD_NUMBER: _builtins.int
     UPDATED_AT_FIELD_NUMBER: _builtins.int
     SOURCE_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """Unique within the tenant."""
     title: _builtins.str
@@ -41,6 +42,8 @@ class Document(_message.Message):
     """Number of passages it was cut into."""
     source: _builtins.str
     """Where it comes from, for people."""
+    etag: _builtins.str
+    """Changes with title, text and source; give it back with PutDocument. Empty in lists."""
     @_builtins.property
     def updated_at(self) -> _timestamp_pb2.Timestamp:
         """When it was last put."""
@@ -54,10 +57,11 @@ class Document(_message.Message):
         passages: _builtins.int = ...,
         updated_at: _timestamp_pb2.Timestamp | None = ...,
         source: _builtins.str = ...,
+        etag: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["updated_at", b"updated_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "passages", b"passages", "source", b"source", "text", b"text", "title", b"title", "updated_at", b"updated_at"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["etag", b"etag", "id", b"id", "passages", b"passages", "source", b"source", "text", b"text", "title", b"title", "updated_at", b"updated_at"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -65,7 +69,7 @@ Global___Document: _TypeAlias = Document  # noqa: Y015
 
 @_typing.final
 class PutDocumentRequest(_message.Message):
-    """A document to add. Next free number: 6."""
+    """A document to add. Next free number: 7."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -74,6 +78,7 @@ class PutDocumentRequest(_message.Message):
     TITLE_FIELD_NUMBER: _builtins.int
     TEXT_FIELD_NUMBER: _builtins.int
     SOURCE_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
     tenant_id: _builtins.str
     """The tenant."""
     document_id: _builtins.str
@@ -84,6 +89,8 @@ class PutDocumentRequest(_message.Message):
     """Its text, up to 1 MiB."""
     source: _builtins.str
     """Where it comes from, for people."""
+    etag: _builtins.str
+    """Only if the document is still the one that was read with this etag; empty: whatever is there."""
     def __init__(
         self,
         *,
@@ -92,10 +99,11 @@ class PutDocumentRequest(_message.Message):
         title: _builtins.str = ...,
         text: _builtins.str = ...,
         source: _builtins.str = ...,
+        etag: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["document_id", b"document_id", "source", b"source", "tenant_id", b"tenant_id", "text", b"text", "title", b"title"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["document_id", b"document_id", "etag", b"etag", "source", b"source", "tenant_id", b"tenant_id", "text", b"text", "title", b"title"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -138,6 +146,32 @@ class AddDocumentRequest(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___AddDocumentRequest: _TypeAlias = AddDocumentRequest  # noqa: Y015
+
+@_typing.final
+class GetDocumentRequest(_message.Message):
+    """Asks for one document. Next free number: 3."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TENANT_ID_FIELD_NUMBER: _builtins.int
+    DOCUMENT_ID_FIELD_NUMBER: _builtins.int
+    tenant_id: _builtins.str
+    """The tenant."""
+    document_id: _builtins.str
+    """Its id."""
+    def __init__(
+        self,
+        *,
+        tenant_id: _builtins.str = ...,
+        document_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["document_id", b"document_id", "tenant_id", b"tenant_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetDocumentRequest: _TypeAlias = GetDocumentRequest  # noqa: Y015
 
 @_typing.final
 class ListDocumentsRequest(_message.Message):

@@ -45,6 +45,11 @@ class KnowledgeServiceStub(object):
                 request_serializer=metachat_dot_escalation_dot_v1_dot_knowledge__pb2.AddDocumentRequest.SerializeToString,
                 response_deserializer=metachat_dot_escalation_dot_v1_dot_knowledge__pb2.Document.FromString,
                 _registered_method=True)
+        self.GetDocument = channel.unary_unary(
+                '/metachat.escalation.v1.KnowledgeService/GetDocument',
+                request_serializer=metachat_dot_escalation_dot_v1_dot_knowledge__pb2.GetDocumentRequest.SerializeToString,
+                response_deserializer=metachat_dot_escalation_dot_v1_dot_knowledge__pb2.Document.FromString,
+                _registered_method=True)
         self.ListDocuments = channel.unary_unary(
                 '/metachat.escalation.v1.KnowledgeService/ListDocuments',
                 request_serializer=metachat_dot_escalation_dot_v1_dot_knowledge__pb2.ListDocumentsRequest.SerializeToString,
@@ -67,7 +72,7 @@ class KnowledgeServiceServicer(object):
     """
 
     def PutDocument(self, request, context):
-        """Adds a document or replaces the one with the same id.
+        """Adds a document or replaces the one with the same id. ABORTED where an etag is given and somebody else has changed or deleted it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -76,6 +81,13 @@ class KnowledgeServiceServicer(object):
     def AddDocument(self, request, context):
         """Adds a document that is not there yet: what agents may do with a good answer. ALREADY_EXISTS where the id is taken; replacing and
         deleting are PutDocument's and DeleteDocument's.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetDocument(self, request, context):
+        """Returns one document with its text.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -113,6 +125,11 @@ def add_KnowledgeServiceServicer_to_server(servicer, server):
             'AddDocument': grpc.unary_unary_rpc_method_handler(
                     servicer.AddDocument,
                     request_deserializer=metachat_dot_escalation_dot_v1_dot_knowledge__pb2.AddDocumentRequest.FromString,
+                    response_serializer=metachat_dot_escalation_dot_v1_dot_knowledge__pb2.Document.SerializeToString,
+            ),
+            'GetDocument': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetDocument,
+                    request_deserializer=metachat_dot_escalation_dot_v1_dot_knowledge__pb2.GetDocumentRequest.FromString,
                     response_serializer=metachat_dot_escalation_dot_v1_dot_knowledge__pb2.Document.SerializeToString,
             ),
             'ListDocuments': grpc.unary_unary_rpc_method_handler(
@@ -185,6 +202,33 @@ class KnowledgeService(object):
             target,
             '/metachat.escalation.v1.KnowledgeService/AddDocument',
             metachat_dot_escalation_dot_v1_dot_knowledge__pb2.AddDocumentRequest.SerializeToString,
+            metachat_dot_escalation_dot_v1_dot_knowledge__pb2.Document.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetDocument(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/metachat.escalation.v1.KnowledgeService/GetDocument',
+            metachat_dot_escalation_dot_v1_dot_knowledge__pb2.GetDocumentRequest.SerializeToString,
             metachat_dot_escalation_dot_v1_dot_knowledge__pb2.Document.FromString,
             options,
             channel_credentials,

@@ -34,11 +34,13 @@ class KnowledgeServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> KnowledgeServiceAsyncStub: ...
     PutDocument: _grpc.UnaryUnaryMultiCallable[_knowledge_pb2.PutDocumentRequest, _knowledge_pb2.Document]
-    """Adds a document or replaces the one with the same id."""
+    """Adds a document or replaces the one with the same id. ABORTED where an etag is given and somebody else has changed or deleted it."""
     AddDocument: _grpc.UnaryUnaryMultiCallable[_knowledge_pb2.AddDocumentRequest, _knowledge_pb2.Document]
     """Adds a document that is not there yet: what agents may do with a good answer. ALREADY_EXISTS where the id is taken; replacing and
     deleting are PutDocument's and DeleteDocument's.
     """
+    GetDocument: _grpc.UnaryUnaryMultiCallable[_knowledge_pb2.GetDocumentRequest, _knowledge_pb2.Document]
+    """Returns one document with its text."""
     ListDocuments: _grpc.UnaryUnaryMultiCallable[_knowledge_pb2.ListDocumentsRequest, _knowledge_pb2.ListDocumentsResponse]
     """Lists documents by id, without their text."""
     DeleteDocument: _grpc.UnaryUnaryMultiCallable[_knowledge_pb2.DeleteDocumentRequest, _knowledge_pb2.DeleteDocumentResponse]
@@ -52,11 +54,13 @@ class KnowledgeServiceAsyncStub(KnowledgeServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     PutDocument: _aio.UnaryUnaryMultiCallable[_knowledge_pb2.PutDocumentRequest, _knowledge_pb2.Document]  # type: ignore[assignment]
-    """Adds a document or replaces the one with the same id."""
+    """Adds a document or replaces the one with the same id. ABORTED where an etag is given and somebody else has changed or deleted it."""
     AddDocument: _aio.UnaryUnaryMultiCallable[_knowledge_pb2.AddDocumentRequest, _knowledge_pb2.Document]  # type: ignore[assignment]
     """Adds a document that is not there yet: what agents may do with a good answer. ALREADY_EXISTS where the id is taken; replacing and
     deleting are PutDocument's and DeleteDocument's.
     """
+    GetDocument: _aio.UnaryUnaryMultiCallable[_knowledge_pb2.GetDocumentRequest, _knowledge_pb2.Document]  # type: ignore[assignment]
+    """Returns one document with its text."""
     ListDocuments: _aio.UnaryUnaryMultiCallable[_knowledge_pb2.ListDocumentsRequest, _knowledge_pb2.ListDocumentsResponse]  # type: ignore[assignment]
     """Lists documents by id, without their text."""
     DeleteDocument: _aio.UnaryUnaryMultiCallable[_knowledge_pb2.DeleteDocumentRequest, _knowledge_pb2.DeleteDocumentResponse]  # type: ignore[assignment]
@@ -73,7 +77,7 @@ class KnowledgeServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _knowledge_pb2.PutDocumentRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_knowledge_pb2.Document, _abc.Awaitable[_knowledge_pb2.Document]]:
-        """Adds a document or replaces the one with the same id."""
+        """Adds a document or replaces the one with the same id. ABORTED where an etag is given and somebody else has changed or deleted it."""
 
     @_abc_1.abstractmethod
     def AddDocument(
@@ -84,6 +88,14 @@ class KnowledgeServiceServicer(metaclass=_abc_1.ABCMeta):
         """Adds a document that is not there yet: what agents may do with a good answer. ALREADY_EXISTS where the id is taken; replacing and
         deleting are PutDocument's and DeleteDocument's.
         """
+
+    @_abc_1.abstractmethod
+    def GetDocument(
+        self,
+        request: _knowledge_pb2.GetDocumentRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_knowledge_pb2.Document, _abc.Awaitable[_knowledge_pb2.Document]]:
+        """Returns one document with its text."""
 
     @_abc_1.abstractmethod
     def ListDocuments(
