@@ -29,6 +29,11 @@ OPEN: Final = (WAITING, CLAIMED)
 ELSEWHERE: Final = "another tool"
 ANSWERED_ELSEWHERE: Final = "answered_elsewhere"
 
+# Sources of what a person writes: see Message.Source in the contract.
+OWN_WORDS: Final = "human_agent"
+ON_BEHALF: Final = "human_agent_on_behalf_of_ai_agent"
+HUMAN_SOURCES: Final = (OWN_WORDS, ON_BEHALF)
+
 CLAIMED_EVENT: Final = "human_handoff.claimed"
 RETURNED_EVENT: Final = "human_handoff.returned"
 CLOSED_EVENT: Final = "human_handoff.closed"
@@ -79,6 +84,20 @@ def reply(handoff: HandoffState, agent: str) -> None:
     _refuse_other(handoff, agent)
 
 
+def source_of(text: str, draft: str, *, from_draft: bool) -> str:
+    """Whose words a reply is: the person's own, or those of the assistant that the person stands for.
+
+    `draft`: what was withheld, empty where nothing was. Word for word it is the draft whoever sends it;
+    changed it is one where the caller says so (`from_draft`). Raises ServiceError(NOT_READY) where there is
+    none.
+    """
+    if from_draft and not draft:
+        raise ServiceError(
+            Kind.NOT_READY, "no draft was withheld here: leave out from_draft", reason="NO_DRAFT"
+        )
+    return ON_BEHALF if from_draft or (draft and text.split() == draft.split()) else OWN_WORDS
+
+
 def end(handoff: HandoffState, agent: str, state: str) -> bool:
     """Whether giving back (`state` RETURNED) or closing (CLOSED) changes anything; False where it is so
     already.
@@ -126,6 +145,11 @@ def waiting_seconds(
     """
     until = claimed_at or ended_at or now
     return max(0.0, (until - created_at).total_seconds())
+
+
+def waited_until(created_at: datetime, claimed_at: datetime) -> int:
+    """The wait that ends with a claim, as it is kept: whole seconds."""
+    return int(waiting_seconds(created_at, claimed_at, None, claimed_at) + 0.5)
 
 
 def agent_joined_text(settings: settings_pb2.TenantSettings, agent: str) -> str:

@@ -288,9 +288,12 @@ handoffs = Table(
     _text("state", "waiting"),  # waiting | claimed | returned | closed
     _text("reason"),
     Column("score", Double),
-    _text("claimed_by"),
+    _text("claimed_by"),  # the name that people see
+    _text("claimed_by_id"),  # whose it is (`handoffs.Agent`); empty: only the name is known
     _instant("created_at"),
     _instant("claimed_at", nullable=True),
+    # From its beginning to the claim, kept because a million are counted by it; NULL: not claimed.
+    Column("waited_seconds", Integer),
     _instant("ended_at", nullable=True),
     _count("change_seq", BigInteger),  # of the tenant's waiting list (handover_schema.py)
     _instant("listed_at", nullable=True),  # when it came back to the list; NULL: it never left it
@@ -299,7 +302,7 @@ handoffs = Table(
     _text("ticket_email"),
     _instant("timed_out_at", nullable=True),
     Index("ix_handoffs_state", "tenant_id", "state", "created_at", "id"),
-    Index("ix_handoffs_waits", "tenant_id", "created_at", "claimed_at", "state"),
+    Index("ix_handoffs_waits", "tenant_id", "created_at", "waited_seconds", "claimed_at", "state"),
     Index("ix_handoffs_change", "tenant_id", "change_seq"),
     Index(
         "ix_handoffs_patient",
