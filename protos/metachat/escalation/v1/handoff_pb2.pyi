@@ -26,7 +26,7 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class Handoff(_message.Message):
-    """A conversation that waits for a person or is in a person's hands. Next free number: 20."""
+    """A conversation that waits for a person or is in a person's hands. Next free number: 21."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -80,6 +80,7 @@ class Handoff(_message.Message):
     WINDOW_ENDS_AT_FIELD_NUMBER: _builtins.int
     HIGH_STAKES_FIELD_NUMBER: _builtins.int
     TIMED_OUT_FIELD_NUMBER: _builtins.int
+    CLAIMED_BY_ID_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """Its id."""
     tenant_id: _builtins.str
@@ -95,7 +96,7 @@ class Handoff(_message.Message):
     score: _builtins.float
     """The score of the withheld draft; absent where there was none."""
     claimed_by: _builtins.str
-    """Who has it; empty: nobody."""
+    """The name of who has it; empty: nobody."""
     last_customer_message: _builtins.str
     """What the customer last wrote."""
     channel: _tenant_pb2.Channel.Kind.ValueType
@@ -108,6 +109,10 @@ class Handoff(_message.Message):
     """True where the topic is high stakes."""
     timed_out: _builtins.bool
     """True once the customer was offered another way because nobody came."""
+    claimed_by_id: _builtins.str
+    """Whose name that is, to compare with one's own: "user:ID" (a user of the tenant), "key:ID/NAME" (whoever gave that name
+    with that API key), "operator:NAME" or "service:NAME" (with a token of the installation); empty: only the name is known.
+    """
     @_builtins.property
     def created_at(self) -> _timestamp_pb2.Timestamp:
         """When it was opened."""
@@ -150,10 +155,11 @@ class Handoff(_message.Message):
         window_ends_at: _timestamp_pb2.Timestamp | None = ...,
         high_stakes: _builtins.bool = ...,
         timed_out: _builtins.bool = ...,
+        claimed_by_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_score", b"_score", "claimed_at", b"claimed_at", "contact", b"contact", "created_at", b"created_at", "ended_at", b"ended_at", "score", b"score", "window_ends_at", b"window_ends_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_score", b"_score", "channel", b"channel", "claimed_at", b"claimed_at", "claimed_by", b"claimed_by", "contact", b"contact", "conversation_id", b"conversation_id", "created_at", b"created_at", "ended_at", b"ended_at", "high_stakes", b"high_stakes", "id", b"id", "last_customer_message", b"last_customer_message", "priority", b"priority", "reason", b"reason", "score", b"score", "state", b"state", "tenant_id", b"tenant_id", "timed_out", b"timed_out", "turn_id", b"turn_id", "waiting_seconds", b"waiting_seconds", "window_ends_at", b"window_ends_at"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_score", b"_score", "channel", b"channel", "claimed_at", b"claimed_at", "claimed_by", b"claimed_by", "claimed_by_id", b"claimed_by_id", "contact", b"contact", "conversation_id", b"conversation_id", "created_at", b"created_at", "ended_at", b"ended_at", "high_stakes", b"high_stakes", "id", b"id", "last_customer_message", b"last_customer_message", "priority", b"priority", "reason", b"reason", "score", b"score", "state", b"state", "tenant_id", b"tenant_id", "timed_out", b"timed_out", "turn_id", b"turn_id", "waiting_seconds", b"waiting_seconds", "window_ends_at", b"window_ends_at"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__score: _TypeAlias = _typing.Literal["score"]  # noqa: Y015
     _WhichOneofArgType__score: _TypeAlias = _typing.Literal["_score", b"_score"]  # noqa: Y015
@@ -595,7 +601,7 @@ Global___CloseConversationRequest: _TypeAlias = CloseConversationRequest  # noqa
 
 @_typing.final
 class TransferHandoffRequest(_message.Message):
-    """A handoff to give to another person. Next free number: 6."""
+    """A handoff to give to another person. Next free number: 7."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -604,6 +610,7 @@ class TransferHandoffRequest(_message.Message):
     AGENT_FIELD_NUMBER: _builtins.int
     TO_AGENT_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
+    TO_USER_ID_FIELD_NUMBER: _builtins.int
     tenant_id: _builtins.str
     """The tenant."""
     handoff_id: _builtins.str
@@ -611,9 +618,13 @@ class TransferHandoffRequest(_message.Message):
     agent: _builtins.str
     """Who gives it."""
     to_agent: _builtins.str
-    """Who gets it; empty: back to the waiting list."""
+    """The name of who gets it; empty, and no user either: back to the waiting list. INVALID_ARGUMENT where several users of
+    the tenant have the name.
+    """
     request_id: _builtins.str
     """Repeating a request with the same id transfers once."""
+    to_user_id: _builtins.str
+    """The user who gets it (UserService.ListColleagues), instead of a name."""
     def __init__(
         self,
         *,
@@ -622,10 +633,11 @@ class TransferHandoffRequest(_message.Message):
         agent: _builtins.str = ...,
         to_agent: _builtins.str = ...,
         request_id: _builtins.str = ...,
+        to_user_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent", "handoff_id", b"handoff_id", "request_id", b"request_id", "tenant_id", b"tenant_id", "to_agent", b"to_agent"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent", "handoff_id", b"handoff_id", "request_id", b"request_id", "tenant_id", b"tenant_id", "to_agent", b"to_agent", "to_user_id", b"to_user_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -153,7 +153,8 @@ class HandoffServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def TransferHandoff(self, request, context):
-        """Gives a handoff to another person, or back to the waiting list. FAILED_PRECONDITION where somebody else has it.
+        """Gives a handoff to another person, or back to the waiting list. FAILED_PRECONDITION where somebody else has it, unless
+        the caller is the tenant's administrator or the operator: who has left does not keep a customer.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -51,7 +51,9 @@ class HandoffServiceStub:
     CloseConversation: _grpc.UnaryUnaryMultiCallable[_handoff_pb2.CloseConversationRequest, _handoff_pb2.Handoff]
     """Ends the conversation; a new message reopens it."""
     TransferHandoff: _grpc.UnaryUnaryMultiCallable[_handoff_pb2.TransferHandoffRequest, _handoff_pb2.Handoff]
-    """Gives a handoff to another person, or back to the waiting list. FAILED_PRECONDITION where somebody else has it."""
+    """Gives a handoff to another person, or back to the waiting list. FAILED_PRECONDITION where somebody else has it, unless
+    the caller is the tenant's administrator or the operator: who has left does not keep a customer.
+    """
     StoreHandoffSummary: _grpc.UnaryUnaryMultiCallable[_handoff_pb2.StoreHandoffSummaryRequest, _handoff_pb2.HandoffSummary]
     """Keeps a summary that the tenant's model wrote of a handoff, for a week and until the conversation goes on."""
     ListReviews: _grpc.UnaryUnaryMultiCallable[_handoff_pb2.ListReviewsRequest, _handoff_pb2.ListReviewsResponse]
@@ -83,7 +85,9 @@ class HandoffServiceAsyncStub(HandoffServiceStub):
     CloseConversation: _aio.UnaryUnaryMultiCallable[_handoff_pb2.CloseConversationRequest, _handoff_pb2.Handoff]  # type: ignore[assignment]
     """Ends the conversation; a new message reopens it."""
     TransferHandoff: _aio.UnaryUnaryMultiCallable[_handoff_pb2.TransferHandoffRequest, _handoff_pb2.Handoff]  # type: ignore[assignment]
-    """Gives a handoff to another person, or back to the waiting list. FAILED_PRECONDITION where somebody else has it."""
+    """Gives a handoff to another person, or back to the waiting list. FAILED_PRECONDITION where somebody else has it, unless
+    the caller is the tenant's administrator or the operator: who has left does not keep a customer.
+    """
     StoreHandoffSummary: _aio.UnaryUnaryMultiCallable[_handoff_pb2.StoreHandoffSummaryRequest, _handoff_pb2.HandoffSummary]  # type: ignore[assignment]
     """Keeps a summary that the tenant's model wrote of a handoff, for a week and until the conversation goes on."""
     ListReviews: _aio.UnaryUnaryMultiCallable[_handoff_pb2.ListReviewsRequest, _handoff_pb2.ListReviewsResponse]  # type: ignore[assignment]
@@ -160,7 +164,9 @@ class HandoffServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _handoff_pb2.TransferHandoffRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_handoff_pb2.Handoff, _abc.Awaitable[_handoff_pb2.Handoff]]:
-        """Gives a handoff to another person, or back to the waiting list. FAILED_PRECONDITION where somebody else has it."""
+        """Gives a handoff to another person, or back to the waiting list. FAILED_PRECONDITION where somebody else has it, unless
+        the caller is the tenant's administrator or the operator: who has left does not keep a customer.
+        """
 
     @_abc_1.abstractmethod
     def StoreHandoffSummary(
