@@ -1,4 +1,4 @@
-"""`metachat documents`: put, list, search, delete."""
+"""`metachat documents`: put, list, show, search, delete."""
 
 from __future__ import annotations
 
@@ -62,6 +62,16 @@ def list_documents(tenant: str) -> None:
         ((d.id, d.title, str(d.passages), local_time(d.updated_at)) for d in found.documents),
         empty=f"no documents: metachat documents put {tenant} FILE…",
     )
+
+
+@command.command()
+@click.argument("tenant")
+@click.argument("document")
+def show(tenant: str, document: str) -> None:
+    """Print DOCUMENT (its id) of TENANT as `put` reads it: its title as a heading, then its text."""
+    with plain_errors(escalation_address()):
+        found = _stub().GetDocument(knowledge_pb2.GetDocumentRequest(tenant_id=tenant, document_id=document))
+    click.echo(f"# {found.title}\n\n{found.text}")
 
 
 @command.command()

@@ -57,6 +57,10 @@ class Reviews:
             lambda c: store.waiting_reviews(c, tenant.id, after=after, limit=limit)
         )
 
+    async def last(self, turn_id: str) -> handoff_pb2.RecordedVerdict | None:
+        """What counts of what was said of a turn; None where nobody said anything."""
+        return verdict_message(await self._database.read(lambda c: store.last_verdict(c, turn_id)))
+
     async def record(self, spoken: Spoken) -> handoff_pb2.RecordedVerdict:
         """Record what a person says of a turn's draft; a request id that was seen answers as it did."""
         tenant = await self._directory.get(spoken.tenant_id)
@@ -102,13 +106,36 @@ class Reviews:
                     "confidenceScore": turn["score"],
                 },
             )
-            answer = handoff_pb2.RecordedVerdict(
-                id=verdict_id, correct=correct, created_at=timestamp(created_at)
+            answer = verdict_message(
+                {
+                    "id": verdict_id,
+                    "correct": correct,
+                    "created_at": created_at,
+                    "turn_id": turn["id"],
+                    "verdict": str(spoken.said),
+                    "edited_text": spoken.edited_text,
+                    "agent": spoken.agent,
+                }
             )
             request_log.record(connection, answer, now=now, **log)
             return answer
 
         return await self._database.write(unit)
+
+
+def verdict_message(row: Mapping[Any, Any] | None) -> handoff_pb2.RecordedVerdict | None:
+    """A verdict (a row of `verdicts`) for callers; None for none."""
+    if row is None:
+        return None
+    return handoff_pb2.RecordedVerdict(
+        id=row["id"],
+        correct=row["correct"],
+        created_at=timestamp(row["created_at"]),
+        turn_id=row["turn_id"],
+        verdict=handoff_pb2.RecordVerdictRequest.Verdict.Value(row["verdict"].upper()),
+        edited_text=row["edited_text"],
+        agent=row["agent"],
+    )
 
 
 def _drafts(connection: Connection, turn: Mapping[Any, Any]) -> tuple[str, ...]:

@@ -24,6 +24,7 @@ from services.escalation.store import handoffs as store
 from services.escalation.store.conversations import LockedConversation
 from services.escalation.store.database import Database
 from services.escalation.store.records import add_event, add_outbound
+from services.escalation.store.verdicts import withheld_draft
 from services.escalation.store.waiting import notify
 from services.escalation.tenants import TenantDirectory
 
@@ -221,8 +222,9 @@ class WaitingList:
 
         return await self._act(act, "TransferHandoff", change)
 
-    async def reply(self, act: Act, text: str) -> conversation_pb2.Message:
-        """Write to the customer through the conversation's channel.
+    async def reply(self, act: Act, text: str, *, from_draft: bool = False) -> conversation_pb2.Message:
+        """Write to the customer through the conversation's channel; `from_draft`: the withheld draft, changed
+        or as it is.
 
         Raises ServiceError(CONFLICT) where the request id stands for another text or handoff.
         """
@@ -243,8 +245,10 @@ class WaitingList:
                     return sent
                 row = _found(connection, act.tenant_id, act.handoff_id)
                 rules.reply(_state(row), act.agent)
+                draft = withheld_draft(connection, row["turn_id"] or "", conversation.id)
+                source = rules.source_of(words, draft, from_draft=from_draft)
                 message_id = conversations.add_message(
-                    connection, conversation, source="human_agent", text=words, author=act.agent, now=now
+                    connection, conversation, source=source, text=words, author=act.agent, now=now
                 )
                 queued = add_outbound(
                     connection, conversation, message_id=message_id, kind=_HUMAN_REPLY, text=words, now=now
@@ -252,7 +256,7 @@ class WaitingList:
                 message = conversation_pb2.Message(
                     id=message_id,
                     conversation_id=conversation.id,
-                    source=conversation_pb2.Message.HUMAN_AGENT,
+                    source=conversation_pb2.Message.Source.Value(source.upper()),
                     text=words,
                     author=act.agent,
                     delivery="queued" if queued else "",

@@ -15,12 +15,12 @@ from metachat.escalation.v1 import insight_pb2
 from metachat.escalation.v1.conversation_pb2 import Conversation, Message
 from metachat.escalation.v1.settings_pb2 import MessageSettings
 from metachat.escalation.v1.tenant_pb2 import Channel
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, delete, insert, select
 
 from services.common.errors import Kind, from_rpc_error
 from services.escalation.store import conversations, wakeups
 from services.escalation.store.identity import new_id
-from services.escalation.store.schema import handoffs, outbox, turns
+from services.escalation.store.schema import handoffs, messages, outbox, turns
 from tests.contract import administration_server as admin
 from tests.contract.administration_server import OPERATOR, Stubs, World, refused
 
@@ -246,6 +246,35 @@ async def test_only_the_holder_replies(world, operator) -> None:
     assert details.transcript[-1] == sent
     error = await refused(operator.handoffs.ReplyToCustomer(reply(seeded.handoff_id, " \n")))
     assert error.fields[0].field == "text"
+
+
+async def test_the_assistant_s_words_stay_its_own_when_a_person_sends_them(world, operator) -> None:
+    seeded = await seed(world)
+    await operator.handoffs.ClaimHandoff(claim(seeded.handoff_id))
+    on_behalf = Message.HUMAN_AGENT_ON_BEHALF_OF_AI_AGENT
+    for text, from_draft, source in (
+        ("Take this.", False, on_behalf),
+        ("  Take\n this. ", False, on_behalf),
+        ("Take this, please.", True, on_behalf),
+        ("Take this, please.", False, Message.HUMAN_AGENT),
+    ):
+        sent = await operator.handoffs.ReplyToCustomer(
+            reply(seeded.handoff_id, text, from_draft=from_draft)  # type: ignore[arg-type] # a field of it
+        )
+        assert (sent.source, sent.author) == (source, "Ana")
+        details = await operator.handoffs.GetHandoff(get(seeded.handoff_id))
+        assert details.transcript[-1] == sent
+
+    def nothing_withheld(connection: Connection) -> None:
+        connection.execute(delete(messages).where(messages.c.withheld))
+
+    await world.database.write(nothing_withheld)
+    error = await refused(
+        operator.handoffs.ReplyToCustomer(
+            reply(seeded.handoff_id, "Mine", from_draft=True)  # type: ignore[arg-type] # a field of it
+        )
+    )
+    assert (error.kind, error.reason) == (Kind.NOT_READY, "NO_DRAFT")
 
 
 async def test_a_repeated_reply_is_sent_once(world, operator) -> None:

@@ -74,6 +74,28 @@ async def test_a_document_is_put_listed_replaced_and_deleted(operator) -> None:
         assert error.kind is Kind.NOT_FOUND
 
 
+def get(document_id: str, tenant_id: str = "metrica") -> pb.GetDocumentRequest:
+    return pb.GetDocumentRequest(tenant_id=tenant_id, document_id=document_id)
+
+
+async def test_a_document_is_opened_and_changed_by_one_of_two(operator) -> None:
+    made = await operator.knowledge.PutDocument(put("ship", "Shipping", SHIPPING, source="Ana"))
+    opened = await operator.knowledge.GetDocument(get("ship"))
+    assert opened == made and opened.text == SHIPPING and opened.etag
+    for gone, tenant_id in (("never", "metrica"), ("ship", "other"), ("a\0b", "metrica")):
+        error = await refused(operator.knowledge.GetDocument(get(gone, tenant_id)))
+        assert error.kind is Kind.NOT_FOUND
+
+    changed = await operator.knowledge.PutDocument(put("ship", "Shipping", RETURNS, etag=opened.etag))
+    assert changed.etag != opened.etag
+    error = await refused(operator.knowledge.PutDocument(put("ship", "Mine", SHIPPING, etag=opened.etag)))
+    assert (error.kind, error.reason, error.metadata["etag"]) == (Kind.STALE, "ETAG_STALE", changed.etag)
+    assert (await operator.knowledge.GetDocument(get("ship"))).text == RETURNS
+    await operator.knowledge.DeleteDocument(pb.DeleteDocumentRequest(tenant_id="metrica", document_id="ship"))
+    error = await refused(operator.knowledge.PutDocument(put("ship", "Mine", SHIPPING, etag=changed.etag)))
+    assert error.kind is Kind.STALE and "deleted" in error.message
+
+
 async def test_documents_are_listed_in_pages(operator) -> None:
     for name in ("a", "b", "c"):
         await operator.knowledge.PutDocument(put(name, name, "text"))

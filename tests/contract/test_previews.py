@@ -17,6 +17,7 @@ from metachat.escalation.v1.settings_pb2 import (
     ConfidenceEscalationSettings,
     MessageSettings,
     TenantSettings,
+    WidgetSettings,
 )
 from sqlalchemy import Connection, select
 
@@ -312,6 +313,7 @@ async def test_settings_are_described_before_they_are_saved(door: Door) -> None:
             settings=TenantSettings(
                 locale="hr",
                 messages=MessageSettings(handoff="Evo nas."),
+                widget=WidgetSettings(title="Corner shop", accent_color="#0B6E4F"),
                 confidence_escalation=ConfidenceEscalationSettings(immediate_escalation_threshold=0.35),
             ),
         )
@@ -324,6 +326,8 @@ async def test_settings_are_described_before_they_are_saved(door: Door) -> None:
     assert found.texts["handoff"] == "Evo nas." and "kolegi" in found.default_texts["handoff"]
     assert "automatski" in found.texts["disclaimer"]
     assert found.enabled_globally
+    assert (found.widget.title, found.widget.accent_color) == ("Corner shop", "#0b6e4f")
+    assert (found.widget.accent_text_color, round(found.widget_contrast, 1)) == ("#ffffff", 6.3)
     tenant = await door.world.tenants().GetTenant(tenant_pb2.GetTenantRequest(tenant_id=TENANT))
     assert not tenant.settings.locale
 

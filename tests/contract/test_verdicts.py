@@ -13,7 +13,7 @@ from services.common.errors import Kind
 from services.escalation.store.schema import events, turns
 from services.escalation.store.verdict_schema import verdicts
 from tests.contract import escalation_server as server
-from tests.contract.escalation_server import World, refused
+from tests.contract.escalation_server import TENANT, World, refused
 from tests.contract.verdict_calls import CORRECT, EDITED, WRONG, audit, reliability, reviews, say
 
 database_url, world = server.database_url, server.world
@@ -112,6 +112,9 @@ async def test_the_last_verdict_counts_and_the_others_are_kept(world: World) -> 
     rows = await world.rows(verdicts)
 
     assert answer.correct
+    assert (answer.turn_id, answer.verdict, answer.agent) == (outcome.turn_id, CORRECT, "Ben")
+    replay = insight_pb2.ReplayDecisionRequest(tenant_id=TENANT, turn_id=outcome.turn_id)
+    assert (await world.insights().ReplayDecision(replay)).verdict == answer
     assert [(row["agent"], row["correct"], row["current"]) for row in rows] == [
         ("Ana", False, False),
         ("Ben", True, True),
@@ -119,6 +122,18 @@ async def test_the_last_verdict_counts_and_the_others_are_kept(world: World) -> 
     assert (await reliability(world)).verdicts == 1
     told = [row["data"] for row in await world.rows(events, events.c.type == "verdict.recorded")]
     assert [(data["verdict"], data["agent"]) for data in told] == [("wrong", "Ana"), ("correct", "Ben")]
+
+
+async def test_whoever_opens_a_handoff_again_sees_what_was_said_of_its_draft(world: World) -> None:
+    outcome = await world.turn(reply="I do not know. score=0.1")
+    [handoff] = (await world.handoffs().ListHandoffs(pb.ListHandoffsRequest(tenant_id=TENANT))).handoffs
+    opened = pb.GetHandoffRequest(tenant_id=TENANT, handoff_id=handoff.id)
+    assert not (await world.handoffs().GetHandoff(opened)).HasField("verdict")
+    await say(world, outcome.turn_id, EDITED, edited_text="I do know.", agent="Ana")
+    found = (await world.handoffs().GetHandoff(opened)).verdict
+    assert (found.verdict, found.edited_text, found.agent) == (EDITED, "I do know.", "Ana")
+    await say(world, outcome.turn_id, WRONG, agent="Ben")
+    assert (await world.handoffs().GetHandoff(opened)).verdict.agent == "Ben"
 
 
 async def test_agents_at_the_same_moment_leave_one_verdict_that_counts(world: World) -> None:

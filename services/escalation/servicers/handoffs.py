@@ -91,6 +91,7 @@ class HandoffServicer(ReviewRpcs, handoff_pb2_grpc.HandoffServiceServicer):
             or handoff_pb2.HandoffSummary(
                 asked=quoted.asked, unanswered=quoted.unanswered, tried=quoted.tried, source=SOURCE
             ),
+            verdict=await self._reviews.last(handling.handoff["turn_id"] or ""),
         )
 
     async def StoreHandoffSummary(
@@ -109,7 +110,7 @@ class HandoffServicer(ReviewRpcs, handoff_pb2_grpc.HandoffServiceServicer):
         self, request: handoff_pb2.ReplyToCustomerRequest, _context: Any
     ) -> conversation_pb2.Message:
         """See the contract."""
-        return await self._waiting_list.reply(_act(request), request.text)
+        return await self._waiting_list.reply(_act(request), request.text, from_draft=request.from_draft)
 
     async def ReturnToBot(
         self, request: handoff_pb2.ReturnToBotRequest, _context: Any

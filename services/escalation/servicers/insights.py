@@ -18,6 +18,7 @@ from services.escalation.insight_lists import Lists
 from services.escalation.insight_replay import Replays
 from services.escalation.insight_whatif import WhatIf
 from services.escalation.policy import Action, TurnFacts
+from services.escalation.reviews import verdict_message
 from services.escalation.servicers.insight_lists import ListRpcs
 from services.escalation.servicers.reliability import Reliability, ReliabilityRpcs
 from services.escalation.servicers.requests import line, tenant_of, tenant_or_all
@@ -29,6 +30,7 @@ from services.escalation.servicers.translation import (
 )
 from services.escalation.simulation import Change, ScoredTurn
 from services.escalation.store.database import Database
+from services.escalation.store.verdicts import last_verdict
 from services.escalation.tenants import TenantDirectory
 
 _CHANGED: Final = 100
@@ -222,6 +224,9 @@ class InsightServicer(ListRpcs, ReliabilityRpcs, insight_pb2_grpc.InsightService
             today=None if found.today is None else decision_message(found.today, found.scorer_today),
             reproduced=found.reproduced,
             differences=found.differences,
+            verdict=verdict_message(
+                await self._database.read(lambda c: last_verdict(c, found.recorded.turn_id))
+            ),
         )
 
     def _period(self, request: Any) -> Period:

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from metachat.escalation.v1 import knowledge_pb2, knowledge_pb2_grpc
 
-from services.escalation.documents import Documents
+from services.escalation.documents import Documents, PutDocument
 from services.escalation.servicers.requests import tenant_of
 from services.escalation.servicers.translation import timestamp
 from services.escalation.store.pages import page_size, page_token, position_of
@@ -25,7 +25,7 @@ class KnowledgeServicer(knowledge_pb2_grpc.KnowledgeServiceServicer):
         self, request: knowledge_pb2.PutDocumentRequest, _context: Any
     ) -> knowledge_pb2.Document:
         """See the contract."""
-        return await self._put(request, replace=True)
+        return await self._put(request, replace=True, etag=request.etag)
 
     async def AddDocument(
         self, request: knowledge_pb2.AddDocumentRequest, _context: Any
@@ -38,6 +38,7 @@ class KnowledgeServicer(knowledge_pb2_grpc.KnowledgeServiceServicer):
         request: knowledge_pb2.PutDocumentRequest | knowledge_pb2.AddDocumentRequest,
         *,
         replace: bool,
+        etag: str = "",
     ) -> knowledge_pb2.Document:
         put = await self._documents.put(
             tenant_of(request.tenant_id),
@@ -46,15 +47,15 @@ class KnowledgeServicer(knowledge_pb2_grpc.KnowledgeServiceServicer):
             text=request.text,
             source=request.source,
             replace=replace,
+            etag=etag,
         )
-        return knowledge_pb2.Document(
-            id=put.id,
-            title=put.title,
-            text=put.text,
-            passages=put.passages,
-            updated_at=timestamp(put.updated_at),
-            source=put.source,
-        )
+        return _document(put)
+
+    async def GetDocument(
+        self, request: knowledge_pb2.GetDocumentRequest, _context: Any
+    ) -> knowledge_pb2.Document:
+        """See the contract."""
+        return _document(await self._documents.get(tenant_of(request.tenant_id), request.document_id))
 
     async def ListDocuments(
         self, request: knowledge_pb2.ListDocumentsRequest, _context: Any
@@ -103,3 +104,15 @@ class KnowledgeServicer(knowledge_pb2_grpc.KnowledgeServiceServicer):
                 for passage in found
             ]
         )
+
+
+def _document(found: PutDocument) -> knowledge_pb2.Document:
+    return knowledge_pb2.Document(
+        id=found.id,
+        title=found.title,
+        text=found.text,
+        passages=found.passages,
+        updated_at=timestamp(found.updated_at),
+        source=found.source,
+        etag=found.etag,
+    )

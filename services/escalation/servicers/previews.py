@@ -8,6 +8,7 @@ from google.protobuf.field_mask_pb2 import FieldMask
 from metachat.escalation.v1 import conversation_pb2, escalation_pb2, policy_pb2
 from metachat.escalation.v1.settings_pb2 import TenantSettings
 
+from services.escalation import widget_look
 from services.escalation.previews import Edited, Previews
 from services.escalation.servicers.requests import tenant_of
 from services.escalation.servicers.translation import outcome_message, storable, thresholds_message
@@ -24,6 +25,7 @@ class PreviewRpcs:
     ) -> escalation_pb2.DescribeSettingsResponse:
         """See the contract."""
         found = await self._previews.describe(edited(request))
+        look = widget_look.look_of(found.effective)
         return escalation_pb2.DescribeSettingsResponse(
             effective=found.effective,
             modes=[
@@ -39,6 +41,8 @@ class PreviewRpcs:
             texts=found.texts,
             default_texts=found.default_texts,
             enabled_globally=found.enabled_globally,
+            widget=look,
+            widget_contrast=widget_look.contrast(look.accent_color, look.accent_text_color),
         )
 
     async def PreparePreview(

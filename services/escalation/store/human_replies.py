@@ -107,7 +107,7 @@ def _wrote_since(before: datetime) -> ColumnElement[bool]:
         select(messages.c.id)
         .where(
             messages.c.conversation_id == handoffs.c.conversation_id,
-            messages.c.source == "human_agent",
+            messages.c.source.in_(rules.HUMAN_SOURCES),
             messages.c.created_at > before,
         )
         .exists()
@@ -134,7 +134,7 @@ def let_go(
             .where(
                 messages.c.conversation_id == conversation_id,
                 messages.c.withheld.is_(False),
-                messages.c.source.in_(("customer", "human_agent")),
+                messages.c.source.in_(("customer", *rules.HUMAN_SOURCES)),
             )
             .order_by(messages.c.id.desc())
             .limit(1)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, delete, func, insert, select, text
+from sqlalchemy import ColumnElement, Connection, Select, delete, func, insert, select, text
 
 from services.escalation.knowledge import CutDocument, tenant_prefix
 from services.escalation.store.database import insert_into
@@ -121,26 +121,49 @@ def delete_document(connection: Connection, tenant_id: str, document_id: str) ->
     return gone.rowcount > 0
 
 
+def find_document(connection: Connection, tenant_id: str, document_id: str) -> Any:
+    """One document with its text and the number of its passages; None where there is none."""
+    query = _counted(documents.c.text).where(
+        documents.c.tenant_id == tenant_id, documents.c.id == document_id
+    )
+    return connection.execute(query).one_or_none()
+
+
+def held_document(connection: Connection, tenant_id: str, document_id: str) -> Any:
+    """The same without the number, held until the end of the unit."""
+    query = (
+        select(documents)
+        .where(documents.c.tenant_id == tenant_id, documents.c.id == document_id)
+        .with_for_update()
+    )
+    return connection.execute(query).one_or_none()
+
+
 def list_documents(connection: Connection, tenant_id: str, *, after: str, limit: int) -> Sequence[Any]:
     """Documents by id, without their text, with the number of their passages."""
+    return connection.execute(
+        _counted()
+        .where(documents.c.tenant_id == tenant_id, documents.c.id > after)
+        .order_by(documents.c.id)
+        .limit(limit)
+    ).all()
+
+
+def _counted(*more: ColumnElement[Any]) -> Select[Any]:
     counted = (
         select(func.count())
         .select_from(passages)
         .where(passages.c.tenant_id == documents.c.tenant_id, passages.c.document_id == documents.c.id)
         .scalar_subquery()
     )
-    return connection.execute(
-        select(
-            documents.c.id,
-            documents.c.title,
-            documents.c.source,
-            documents.c.updated_at,
-            counted.label("passages"),
-        )
-        .where(documents.c.tenant_id == tenant_id, documents.c.id > after)
-        .order_by(documents.c.id)
-        .limit(limit)
-    ).all()
+    return select(
+        documents.c.id,
+        documents.c.title,
+        documents.c.source,
+        documents.c.updated_at,
+        counted.label("passages"),
+        *more,
+    )
 
 
 def search(connection: Connection, tenant_id: str, words: Sequence[str], *, limit: int) -> list[FoundRow]:

@@ -79,6 +79,14 @@ def add_verdict(
     return verdict_id, now
 
 
+def last_verdict(connection: Connection, turn_id: str | None) -> RowMapping | None:
+    """The verdict on a turn that counts; None where there is none."""
+    if not turn_id:
+        return None
+    query = select(verdicts).where(verdicts.c.turn_id == turn_id, verdicts.c.current)
+    return connection.execute(query).mappings().one_or_none()
+
+
 def newest_verdict(connection: Connection) -> str:
     """The id of the newest verdict of all; empty where there is none."""
     return connection.execute(select(func.max(verdicts.c.id))).scalar_one() or ""

@@ -334,4 +334,4 @@ class Talk {
   }
 }
 
-const SPEAKERS = { CUSTOMER: "you", AI_AGENT: "bot", HUMAN_AGENT_ON_BEHALF_OF_AI_AGENT: "bot", HUMAN_AGENT: "agent" };
+const SPEAKERS = { CUSTOMER: "you", AI_AGENT: "bot", HUMAN_AGENT_ON_BEHALF_OF_AI_AGENT: "agent", HUMAN_AGENT: "agent" };
