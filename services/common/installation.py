@@ -86,10 +86,13 @@ class Installation:
 
 def _partitions(reader: EnvironmentReader) -> Partitions:
     """All processes need the same."""
-    return Partitions(
-        count=reader.integer("QUEUE_PARTITIONS", 1, minimum=1, maximum=MOST_PARTITIONS),
-        before=reader.integer("QUEUE_PARTITIONS_BEFORE", 0, minimum=0, maximum=MOST_PARTITIONS),
-    )
+    count = reader.integer("QUEUE_PARTITIONS", 1, minimum=1, maximum=MOST_PARTITIONS)
+    before = reader.integer("QUEUE_PARTITIONS_BEFORE", 0, minimum=0, maximum=MOST_PARTITIONS)
+    try:
+        return Partitions(count, before)
+    except ValueError as error:
+        reader.fault(f"QUEUE_PARTITIONS={count} with QUEUE_PARTITIONS_BEFORE={before}: {error}")
+        return Partitions()
 
 
 def _key(reader: EnvironmentReader, need: str, production: bool) -> Secret:

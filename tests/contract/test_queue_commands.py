@@ -71,7 +71,7 @@ async def test_dead_letters_are_listed_shown_replayed_and_discarded(place: Place
 
 
 async def test_queues_of_another_number_are_emptied_into_todays(place: Place) -> None:
-    before = 5
+    before = 5 if place.partitions.count == 1 else 1
     whole = QueueName(place.tenant, "whatsapp", "inbound")
     for number in range(12):
         await place.queue.publish(Partitions(before).of(whole, str(number)), inbound(place.tenant, number))

@@ -49,6 +49,8 @@ FIRST_FAILURE = "x-metachat-first-failure"
 DEAD_LETTER_REASON = "x-metachat-dead-letter-reason"
 DEAD_LETTER_QUEUE = "x-metachat-dead-letter-queue"
 DEAD_LETTER_TIME = "x-metachat-dead-letter-time"
+# On a dead letter that nobody could be told of yet.
+UNTOLD = "x-metachat-untold"
 
 Arguments = dict[str, str | int | bool]
 
@@ -168,7 +170,8 @@ class Partitions:
     """Into how many queues each tenant's channel and direction is split; 1 = one queue without a number.
 
     `before`: the count of the time before a change, whose queues are drained first; 0 = there was none.
-    Raises ValueError outside of 1 to 64 (0 to 64).
+    Raises ValueError outside of 1 to 64 (0 to 64), and where both are several: their queues share names, so
+    that none of the old ones could be told to be drained before the new ones are begun.
     """
 
     count: int = 1
@@ -177,6 +180,10 @@ class Partitions:
     def __post_init__(self) -> None:
         if not 1 <= self.count <= MOST_PARTITIONS or not 0 <= self.before <= MOST_PARTITIONS:
             raise ValueError(f"there are 1 to {MOST_PARTITIONS} partitions")
+        if self.count > 1 and self.before > 1 and self.count != self.before:
+            raise ValueError(
+                f"from {self.before} partitions to {self.count} the way leads over 1: {self.before} to 1 first"
+            )
 
     def of(self, name: QueueName, ordering_key: str) -> QueueName:
         """Where a message of this conversation is published."""

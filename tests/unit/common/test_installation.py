@@ -146,3 +146,13 @@ def test_several_starts_at_once_agree_on_the_keys(tmp_path: Path) -> None:
 def test_an_unknown_need_is_a_mistake_of_ours() -> None:
     with pytest.raises(ValueError, match="unknown needs"):
         read({}, frozenset({"databse"}))
+
+
+def test_partitions_from_several_to_several_are_refused_by_name(tmp_path: Path) -> None:
+    environment = {
+        "METACHAT_DATA_FOLDER": str(tmp_path),
+        "QUEUE_PARTITIONS": "2",
+        "QUEUE_PARTITIONS_BEFORE": "3",
+    }
+    [fault] = faults(environment)
+    assert fault.startswith("QUEUE_PARTITIONS=2 with QUEUE_PARTITIONS_BEFORE=3: ") and "3 to 1 first" in fault

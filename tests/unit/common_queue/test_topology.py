@@ -171,7 +171,7 @@ def test_a_conversation_stays_in_one_partition(key: str, count: int) -> None:
         (1, 1, [None], []),
         (2, 0, [0, 1], []),
         (3, 1, [0, 1, 2], [None]),
-        (2, 4, [0, 1], [2, 3]),
+        (2, 2, [0, 1], []),
         (1, 2, [None], [0, 1]),
     ],
 )
@@ -187,6 +187,12 @@ def test_which_queues_there_are_after_a_change(
 @pytest.mark.parametrize(("count", "before"), [(0, 0), (65, 0), (1, 65), (1, -1)])
 def test_partition_counts_have_bounds(count: int, before: int) -> None:
     with pytest.raises(ValueError, match="1 to 64"):
+        topology.Partitions(count, before)
+
+
+@pytest.mark.parametrize(("count", "before"), [(2, 4), (4, 2), (64, 63)])
+def test_from_several_to_several_the_way_leads_over_one(count: int, before: int) -> None:
+    with pytest.raises(ValueError, match=f"{before} to 1 first"):
         topology.Partitions(count, before)
 
 
