@@ -11,6 +11,7 @@ from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from metachat.confidence.v1 import confidence_pb2 as _confidence_pb2
+from metachat.escalation.v1 import knowledge_pb2 as _knowledge_pb2
 from metachat.escalation.v1 import policy_pb2 as _policy_pb2
 from metachat.escalation.v1 import settings_pb2 as _settings_pb2
 from metachat.escalation.v1 import tenant_pb2 as _tenant_pb2
@@ -27,7 +28,7 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class BeginTurnRequest(_message.Message):
-    """A customer message at the door. Next free number: 15."""
+    """A customer message at the door. Next free number: 16."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -45,6 +46,7 @@ class BeginTurnRequest(_message.Message):
     CONVERSATION_TOKEN_FIELD_NUMBER: _builtins.int
     DETAILS_JSON_FIELD_NUMBER: _builtins.int
     RECORD_ONLY_FIELD_NUMBER: _builtins.int
+    PASSAGES_FIELD_NUMBER: _builtins.int
     tenant_id: _builtins.str
     """The tenant."""
     channel: _tenant_pb2.Channel.Kind.ValueType
@@ -67,6 +69,8 @@ class BeginTurnRequest(_message.Message):
     """Fields of the provider worth keeping, as JSON text ("reply_to", "media_id")."""
     record_only: _builtins.bool
     """True: record the message and start no turn (reactions, a disabled channel)."""
+    passages: _builtins.int
+    """How many passages of the documents of the tenant to bring with a draft task, so that the caller need not search; 0: none."""
     @_builtins.property
     def contact(self) -> Global___Contact:
         """Who wrote."""
@@ -96,10 +100,11 @@ class BeginTurnRequest(_message.Message):
         conversation_token: _builtins.str = ...,
         details_json: _builtins.str = ...,
         record_only: _builtins.bool = ...,
+        passages: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["contact", b"contact", "lease", b"lease", "sent_at", b"sent_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "channel", b"channel", "contact", b"contact", "conversation_id", b"conversation_id", "conversation_token", b"conversation_token", "details_json", b"details_json", "lease", b"lease", "media_kind", b"media_kind", "message_id", b"message_id", "record_only", b"record_only", "require_conversation_token", b"require_conversation_token", "sent_at", b"sent_at", "tenant_id", b"tenant_id", "text", b"text"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "channel", b"channel", "contact", b"contact", "conversation_id", b"conversation_id", "conversation_token", b"conversation_token", "details_json", b"details_json", "lease", b"lease", "media_kind", b"media_kind", "message_id", b"message_id", "passages", b"passages", "record_only", b"record_only", "require_conversation_token", b"require_conversation_token", "sent_at", b"sent_at", "tenant_id", b"tenant_id", "text", b"text"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -215,7 +220,7 @@ Global___BeginTurnResponse: _TypeAlias = BeginTurnResponse  # noqa: Y015
 
 @_typing.final
 class DraftTask(_message.Message):
-    """What the responder needs. Next free number: 12."""
+    """What the responder needs. Next free number: 14."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -230,6 +235,8 @@ class DraftTask(_message.Message):
     LEASE_EXPIRES_AT_FIELD_NUMBER: _builtins.int
     REDACT_FIELD_NUMBER: _builtins.int
     CHANNEL_FIELD_NUMBER: _builtins.int
+    SEARCHED_FIELD_NUMBER: _builtins.int
+    PASSAGES_FIELD_NUMBER: _builtins.int
     fence: _builtins.int
     """Number of this attempt; CompleteTurn is refused when a later one was handed out."""
     instructions: _builtins.str
@@ -244,6 +251,8 @@ class DraftTask(_message.Message):
     """Language of the tenant."""
     redact: _builtins.bool
     """Whether personal numbers and addresses are hidden from the model (PrivacySettings.redact)."""
+    searched: _builtins.bool
+    """Whether `passages` holds what a search for the message found; false: ask KnowledgeService.Search."""
     @_builtins.property
     def history(self) -> _containers.RepeatedCompositeFieldContainer[_confidence_pb2.HistoryMessage]:
         """The conversation in its present context (since the last return to the assistant), oldest first, without this message."""
@@ -260,6 +269,10 @@ class DraftTask(_message.Message):
     def channel(self) -> _tenant_pb2.Channel:
         """The channel the message came in on, with its secrets, to show the customer that an answer is being written; webchat: absent."""
 
+    @_builtins.property
+    def passages(self) -> _containers.RepeatedCompositeFieldContainer[_knowledge_pb2.FoundPassage]:
+        """What was found in the documents of the tenant, the best first."""
+
     def __init__(
         self,
         *,
@@ -274,10 +287,12 @@ class DraftTask(_message.Message):
         lease_expires_at: _timestamp_pb2.Timestamp | None = ...,
         redact: _builtins.bool = ...,
         channel: _tenant_pb2.Channel | None = ...,
+        searched: _builtins.bool = ...,
+        passages: _abc.Iterable[_knowledge_pb2.FoundPassage] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["channel", b"channel", "lease_expires_at", b"lease_expires_at", "llm", b"llm"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["brand_name", b"brand_name", "channel", b"channel", "fence", b"fence", "history", b"history", "instructions", b"instructions", "lease_expires_at", b"lease_expires_at", "llm", b"llm", "locale", b"locale", "marker_tag", b"marker_tag", "redact", b"redact", "tone", b"tone"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["brand_name", b"brand_name", "channel", b"channel", "fence", b"fence", "history", b"history", "instructions", b"instructions", "lease_expires_at", b"lease_expires_at", "llm", b"llm", "locale", b"locale", "marker_tag", b"marker_tag", "passages", b"passages", "redact", b"redact", "searched", b"searched", "tone", b"tone"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
