@@ -51,6 +51,8 @@ REPLY: Final = "reply"
 UNDELIVERED: Final = "delivery_failed"
 CHANNEL_MISSING: Final = "channel_missing"
 WINDOW_CLOSED: Final = "window_closed"
+# Its queue message is a dead letter: nobody will send it.
+PUT_ASIDE: Final = "put_aside"
 # In words, for the agent who wonders why nothing was sent.
 EXPLANATIONS: Final[Mapping[str, str]] = {
     CHANNEL_MISSING: "the tenant has no such channel any more",

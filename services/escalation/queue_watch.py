@@ -1,7 +1,8 @@
 """Looks after the queues: counts them, tells people of what the broker put aside, takes away what is unused.
 
-One process at a time (a lease). What a consumer of ours puts aside has told a person already; what the broker
-puts aside by itself (too many deliveries, refused, expired) has not: its customer would wait for ever.
+One process at a time (a lease). What a consumer of ours puts aside has told a person already, unless it says
+that it could not; what the broker puts aside by itself (too many deliveries, refused, expired) has not: its
+customer would wait for ever.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from functools import partial
 from typing import Final
 
 from google.protobuf.message import DecodeError
-from metachat.channel.v1.channel_pb2 import InboundMessage
+from metachat.channel.v1.channel_pb2 import InboundMessage, OutboundMessage
 
 from services.common.clock import Clock
 from services.common.errors import Kind, ServiceError
@@ -26,7 +27,7 @@ from services.common.queue.topology import CHANNELS, DIRECTIONS, Partitions
 from services.escalation.queue_metrics import Counts
 from services.escalation.queues import connected_channels
 from services.escalation.servicers.translation import channel_word, moment, storable
-from services.escalation.store import departures, leases
+from services.escalation.store import deliveries, departures, leases
 from services.escalation.store.database import Database
 from services.escalation.tenants import TenantDirectory
 from services.escalation.turn_desk import TurnDesk
@@ -163,6 +164,8 @@ class QueueWatch:
 
         Raises ServiceError where it should be tried again.
         """
+        if letter.envelope.type == OutboundMessage.DESCRIPTOR.full_name:
+            return await self._not_sent(letter)
         message = _inbound(letter)
         if message is None:
             return letter.reason
@@ -191,10 +194,31 @@ class QueueWatch:
                 _log.warning("a dead letter could not be handed over", error=error.message)
                 return f"{letter.reason}; no handoff: {error.message}"
             _log.warning(
-                "the broker put a message aside: a person was told",
+                "a message was put aside: a person was told",
                 reason=letter.reason,
                 handoff=outcome.handoff_id or "",
             )
+        return letter.reason
+
+    async def _not_sent(self, letter: DeadLetter) -> str:
+        """Record that what was to be sent will not be; who waits for it goes to a person by that."""
+        try:
+            message = OutboundMessage.FromString(letter.envelope.body)
+        except DecodeError:
+            return letter.reason
+        if letter.queue is None or message.tenant_id != letter.queue.tenant_id:
+            return letter.reason
+        failed = await self._database.write(
+            partial(
+                deliveries.never_sent,
+                tenant_id=message.tenant_id,
+                outbound_id=message.outbound_id,
+                detail=letter.reason,
+                now=self._clock.now(),
+            )
+        )
+        if failed:
+            _log.warning("a message will not be sent", outbound=message.outbound_id, reason=letter.reason)
         return letter.reason
 
     async def _heal_unrouted(self, connected: set[tuple[str, str]]) -> int:
@@ -248,7 +272,7 @@ class QueueWatch:
 
 
 def _keep_silent(letter: DeadLetter, *, found: list[DeadLetter]) -> Keep:
-    if letter.by_broker:
+    if letter.by_broker or letter.untold:
         found.append(letter)
     return KEEP
 

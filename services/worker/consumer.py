@@ -122,19 +122,30 @@ class ConsumerLoop:
 
     async def _kept(self, delivery: Delivery) -> Settlement:
         """What is to become of it, however long it has to be kept in hand until somebody can say."""
-        waits = 0
-        while isinstance(settlement := await self._settlement(delivery, waits), KeepInHand):
-            if waits == 0:
-                _log.warning("kept in hand", reason=settlement.reason, **settlement.fields)
-            # S311: chance spreads what failed together, it guards nothing.
-            pause = pause_in_hand(waits, chance=random.random())  # noqa: S311 - see above
+        waits, tried = 0, 0.0
+        while True:
+            settlement = await self._settlement(delivery, waits)
+            match settlement:
+                case KeepInHand(reason=reason):
+                    if waits == 0:
+                        _log.warning("kept in hand", reason=reason, **settlement.fields)
+                    # S311: chance spreads what failed together, it guards nothing.
+                    pause = pause_in_hand(waits, chance=random.random())  # noqa: S311 - see above
+                    waits += 1
+                case TryAgain(delay=pause, reason=reason, in_place=True):
+                    tried += pause
+                    if tried > self._visibility_timeout:
+                        return settlement
+                    _log.warning("tried again in hand", reason=reason, delay=round(pause, 2))
+                    delivery.count_try(reason)
+                case _:
+                    return settlement
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(pause):
                     await self._stop.wait()
             if self._stop.is_set():
-                break  # not settled: closing the consumer gives it back, in its place
-            waits += 1
-        return settlement
+                # Not settled: closing the consumer gives it back, in its place.
+                return KeepInHand(reason, settlement.fields)
 
     async def _settlement(self, delivery: Delivery, waits: int) -> Settlement:
         handler = self._handlers[delivery.queue.direction]
@@ -171,8 +182,8 @@ async def _settle(delivery: Delivery, settlement: Settlement) -> str:
                 return "park"
             case KeepInHand():
                 return "given_back"
-            case PutAside(reason=reason):
-                await delivery.dead_letter(reason)
+            case PutAside(reason=reason, told=told):
+                await delivery.dead_letter(reason, told=told)
                 return "dead_letter"
     except QueueUnavailable as error:
         _log.warning("the message was not settled and comes again", error=str(error))

@@ -132,8 +132,9 @@ class OutboundHandler:
         reason = f"{error.kind.name}: {error.message}"
         step = self._step(delivery, error.kind, error.retry_after)
         match step:
-            case GiveUp():
-                return PutAside(reason)
+            case GiveUp(hand_over=hand_over):
+                # Escalation does not know that its message will not be sent: it is told later.
+                return PutAside(reason, told=not hand_over)
             case Park(delay=delay):
                 return ComeBack(delay, reason)
             case _:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from functools import partial
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 import grpc
 from metachat.channel.v1.channel_pb2 import DeliveryStatus, InboundMessage
 from metachat.escalation.v1.conversation_pb2 import (
     BeginTurnRequest,
+    BeginTurnResponse,
     FailTurnRequest,
     RecordHumanReplyRequest,
     ReportDeliveryRequest,
@@ -79,7 +80,10 @@ class InboundHandler:
         return await self._turn(delivery, message)
 
     async def give_up(self, delivery: Delivery, detail: str) -> Settlement:
-        """Hand the conversation of a message over for good, then put the message aside."""
+        """Hand the conversation of a message over for good, then put the message aside.
+
+        Where escalation answers but cannot do it, the dead letter says so, and it is made up for later.
+        """
         try:
             message = parse(delivery.envelope, delivery.queue, InboundMessage)
         except Poison:
@@ -105,23 +109,35 @@ class InboundHandler:
             failure = from_rpc_error(error)
             step = self._step(delivery, failure)
             if isinstance(step, GiveUp):
-                return PutAside(f"{detail}; the handoff failed too: {failure.kind.name} {failure.message}")
+                reason = f"{detail}; the handoff failed too: {failure.kind.name} {failure.message}"
+                return PutAside(reason, told=not step.hand_over)
             # The customer waits: the message is not put aside before a person is told.
             return KeepInHand(f"the handoff cannot be recorded: {failure.kind.name}")
         return PutAside(detail, {"conversation": outcome.conversation_id, "handoff": outcome.handoff_id})
 
     async def _turn(self, delivery: Delivery, message: InboundMessage) -> Settlement:
         begin = self._begin(delivery, message)
+        begun = False
+
+        def on_draft(answer: BeginTurnResponse) -> None:
+            nonlocal begun
+            begun = True
+            if self._typing is not None:
+                self._typing.begin(begin, answer)
+
         try:
             result = await run_turn(
                 begin,
                 conversations=self._conversations,
                 responders=self._responders,
                 timeout=self._turn_seconds,
-                on_draft=partial(self._typing.begin, begin) if self._typing is not None else None,
+                on_draft=on_draft,
             )
         except ServiceError as error:
-            return await self.failed(delivery, error)
+            settlement = await self.failed(delivery, error)
+            if isinstance(settlement, TryAgain) and not begun:
+                return replace(settlement, in_place=True)
+            return settlement
         fields: dict[str, object] = {
             "conversation": result.begin.conversation_id,
             "turn": result.begin.turn_id,

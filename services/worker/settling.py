@@ -17,11 +17,16 @@ class Done:
 
 @dataclass(frozen=True, slots=True)
 class TryAgain:
-    """Come again after `delay` seconds, one try more."""
+    """Come again after `delay` seconds, one try more.
+
+    `in_place`: nobody has recorded it, so what comes after it in its conversation must not overtake it: it
+    waits in hand, as long as that is no longer than a message may be in hand.
+    """
 
     delay: float
     reason: str
     fields: Fields = field(default_factory=dict)
+    in_place: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +50,11 @@ class KeepInHand:
 
 @dataclass(frozen=True, slots=True)
 class PutAside:
-    """Dead letter."""
+    """Dead letter. `told` False: a customer waits, and nobody could be told; escalation does that later."""
 
     reason: str
     fields: Fields = field(default_factory=dict)
+    told: bool = True
 
 
 Settlement = Done | TryAgain | ComeBack | KeepInHand | PutAside

@@ -8,7 +8,9 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 
 import pytest
+from metachat.channel.v1.channel_pb2 import InboundMessage
 from metachat.escalation.v1 import tenant_pb2
+from metachat.escalation.v1.conversation_pb2 import CompleteTurnRequest, Draft
 
 from services.common.queue.dead_letters import KEEP, DeadLetter, Keep
 from services.common.queue.topology import DELIVERY_LIMIT, QueueName
@@ -16,9 +18,10 @@ from services.escalation import queue_metrics
 from services.escalation.queue_watch import QueueWatch
 from services.escalation.scoring_client import ScoringClient
 from services.escalation.secrets import SecretBox
-from services.escalation.store.schema import events, handoffs
+from services.escalation.store.schema import events, handoffs, outbox
 from services.escalation.tenants import TenantDirectory
 from services.escalation.turn_desk import TurnDesk
+from services.worker.bodies import begin_request
 from tests.contract import test_queues
 from tests.contract.escalation_server import KEY
 from tests.contract.test_queues import Place, inbound
@@ -74,6 +77,59 @@ async def test_a_person_is_told_of_what_the_broker_put_aside(place: Place) -> No
     assert letter.reason.startswith("delivery_limit: handed out too often")
     # A second look tells nobody again.
     assert len(await place.world.rows(events, events.c.type == "human_handoff.requested")) == 1
+
+
+@pytest.mark.parametrize("recorded", [False, True])
+async def test_whoever_could_not_be_told_is_told_once_escalation_can(place: Place, recorded: bool) -> None:
+    message = inbound(place.tenant, 7)
+    await place.queue.publish(place.name("7"), message)
+    async with place.queue.consume([place.name("7")], prefetch=1) as consumer:
+        delivery = await asyncio.wait_for(anext(consumer), 10)
+        if recorded:
+            await place.world.conversations().BeginTurn(
+                begin_request(InboundMessage.FromString(message.body), enabled=True)
+            )
+        await delivery.dead_letter("INTERNAL: tries used up", told=False)
+    await place.until_total(1)
+    async with watching(place) as watch:
+        await until_leading(watch)
+        for _ in range(2):
+            await watch.run_once()
+    # Another process, which has seen none of it.
+    async with watching(place) as watch:
+        await until_leading(watch)
+    rows = await place.world.rows(handoffs, handoffs.c.tenant_id == place.tenant)
+    assert [row["reason"] for row in rows] == ["processing_failed"]
+    assert len(await place.world.rows(events, events.c.type == "human_handoff.requested")) == 1
+    (letter,) = (await place.until_total(1)).dead_letters
+    assert letter.reason == "INTERNAL: tries used up"
+
+
+async def test_whoever_waits_for_a_reply_that_will_not_be_sent_goes_to_a_person(place: Place) -> None:
+    turn = await place.world.conversations().BeginTurn(
+        begin_request(InboundMessage.FromString(inbound(place.tenant, 7).body), enabled=True)
+    )
+    await place.world.conversations().CompleteTurn(
+        CompleteTurnRequest(
+            tenant_id=place.tenant,
+            turn_id=turn.turn_id,
+            fence=turn.draft.fence,
+            draft=Draft(reply="It is on its way.", responder="test"),
+        )
+    )
+    names = place.partitions.all(QueueName(place.tenant, "whatsapp", "outbound"))
+    async with place.queue.consume(names, prefetch=1) as consumer:
+        delivery = await asyncio.wait_for(anext(consumer), 20)
+        await delivery.dead_letter("INTERNAL: tries used up", told=False)
+    await place.until_total(1)
+    async with watching(place) as watch:
+        await until_leading(watch)
+        for _ in range(2):
+            await watch.run_once()
+    (row,) = await place.world.rows(outbox, outbox.c.tenant_id == place.tenant)
+    assert (row["state"], row["error_code"]) == ("failed", "put_aside")
+    rows = await place.world.rows(handoffs, handoffs.c.tenant_id == place.tenant)
+    assert [row["reason"] for row in rows] == ["delivery_failed"]
 
 
 async def test_what_a_deleted_tenant_left_is_kept_and_its_queues_go(place: Place) -> None:

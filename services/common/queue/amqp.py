@@ -166,7 +166,14 @@ class AmqpQueue:
             )
 
     async def publish_dead(
-        self, name: QueueName, envelope: Envelope, history: Retry, *, published_at: float, reason: str
+        self,
+        name: QueueName,
+        envelope: Envelope,
+        history: Retry,
+        *,
+        published_at: float,
+        reason: str,
+        told: bool,
     ) -> None:
         """To the queue's dead-letter queue, with what an operator needs to know."""
         extra = {
@@ -174,6 +181,8 @@ class AmqpQueue:
             topology.DEAD_LETTER_QUEUE: name.queue,
             topology.DEAD_LETTER_TIME: f"{time.time():.3f}",
         }
+        if not told:
+            extra[topology.UNTOLD] = "1"
         async with self._guard(_REPUBLISH_TIMEOUT) as session:
             await self._declarations.tenant_queue(name)
             await session.main.basic_publish(

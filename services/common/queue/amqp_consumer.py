@@ -38,7 +38,14 @@ class Broker(Protocol):
     ) -> None: ...
 
     async def publish_dead(
-        self, name: QueueName, envelope: Envelope, history: Retry, *, published_at: float, reason: str
+        self,
+        name: QueueName,
+        envelope: Envelope,
+        history: Retry,
+        *,
+        published_at: float,
+        reason: str,
+        told: bool,
     ) -> None: ...
 
 
@@ -77,10 +84,10 @@ class AmqpDelivery(HandedOut):
         )
         await self._ack()
 
-    async def _dead_letter(self, reason: str, history: Retry) -> None:
+    async def _dead_letter(self, reason: str, history: Retry, told: bool) -> None:
         self._check()
         await self._broker.publish_dead(
-            self.queue, self.envelope, history, published_at=self.published_at, reason=reason
+            self.queue, self.envelope, history, published_at=self.published_at, reason=reason, told=told
         )
         await self._ack()
 

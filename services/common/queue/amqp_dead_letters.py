@@ -205,16 +205,19 @@ def to_dead_letter(message: DeliveredMessage, place: QueueName | None, numbering
         published_at=to_published_at(properties),
         dead_at=_seconds(time_given, death.get("time")),
         by_broker=not given,
+        untold=topology.UNTOLD in headers,
         unrouted=place is None,
     )
 
 
 def explained(properties: Basic.Properties, reason: str, name: QueueName) -> Basic.Properties:
-    """The same message with our reason, for which the broker's own notes are dropped."""
+    """The same message with our reason, for which the broker's own notes are dropped; it counts as told."""
     headers: dict[str, Any] = {
         key: value
         for key, value in (properties.headers or {}).items()
-        if not key.startswith(("x-death", "x-delivery-count", "x-first-death-", "x-last-death-"))
+        if not key.startswith(
+            ("x-death", "x-delivery-count", "x-first-death-", "x-last-death-", topology.UNTOLD)
+        )
     }
     headers[topology.DEAD_LETTER_REASON] = reason
     headers.setdefault(topology.DEAD_LETTER_QUEUE, name.queue)

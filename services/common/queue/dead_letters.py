@@ -36,7 +36,8 @@ class DeadLetter:
 
     `id` stays the same while it lies there. `queue`: where it came from; None where nobody can tell.
     `by_broker`: the broker or the queue file put it aside by itself, nobody of ours gave a reason;
-    `unrouted`: its queue is gone. Times are Unix seconds, 0.0 = unknown.
+    `untold`: a consumer of ours gave one, but could tell nobody who waits for it; `unrouted`: its queue is
+    gone. Times are Unix seconds, 0.0 = unknown.
     """
 
     id: str
@@ -48,6 +49,7 @@ class DeadLetter:
     dead_at: float
     by_broker: bool = False
     unrouted: bool = False
+    untold: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +71,7 @@ class Replay:
 
 @dataclass(frozen=True, slots=True)
 class Explain:
-    """Let it lie with this reason, as if a consumer had given it."""
+    """Let it lie with this reason, as if a consumer had given it; whoever waits for it was told."""
 
     reason: str
 

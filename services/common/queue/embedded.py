@@ -158,8 +158,10 @@ class EmbeddedDelivery(HandedOut):
         delay = min(max(delay_seconds, 0.0), topology.RETRY_LADDER[-1])
         await self._apply(lambda file, now: file.delay(self.row, self._claims.holder, history, now + delay))
 
-    async def _dead_letter(self, reason: str, history: Retry) -> None:
-        await self._apply(lambda file, now: file.bury(self.row, self._claims.holder, history, reason, now))
+    async def _dead_letter(self, reason: str, history: Retry, told: bool) -> None:
+        await self._apply(
+            lambda file, now: file.bury(self.row, self._claims.holder, history, reason, now, told=told)
+        )
 
     async def _apply(self, run: Callable[[QueueFile, float], bool]) -> None:
         def settle(file: QueueFile, now: float) -> bool:

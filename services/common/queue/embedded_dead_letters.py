@@ -96,6 +96,7 @@ def redistribute(file: QueueFile, name: QueueName, route: Callable[[str], QueueN
 def _letter(row: tuple[Any, ...], place: QueueName | None) -> DeadLetter:
     seq, key, tries, parked, first, reason, dead_at, published_at, message_id, kind, headers, body = row
     kept: dict[str, str] = json.loads(headers) if headers else {}
+    untold = kept.pop(topology.UNTOLD, "") != ""
     origin = place
     if place is None:
         try:
@@ -113,6 +114,7 @@ def _letter(row: tuple[Any, ...], place: QueueName | None) -> DeadLetter:
         dead_at=dead_at or 0.0,
         by_broker=by_file,
         unrouted=place is None,
+        untold=untold,
     )
 
 
@@ -122,7 +124,13 @@ def _carry_out(file: QueueFile, seq: int, letter: DeadLetter, decide: Decide, no
             # A new row: the old number would put it before everything that came later.
             file.publish(to.routing_key, letter.envelope, letter.published_at or now)
         case Explain(reason=reason):
-            file.connection.execute("UPDATE messages SET dead_reason = ? WHERE seq = ?", (reason, seq))
+            headers = dict(letter.envelope.headers)
+            if letter.unrouted and letter.queue is not None:
+                headers[topology.DEAD_LETTER_QUEUE] = letter.queue.routing_key
+            file.connection.execute(
+                "UPDATE messages SET dead_reason = ?, headers = ? WHERE seq = ?",
+                (reason, json.dumps(headers) if headers else "", seq),
+            )
             return
         case Discard():
             pass

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from services.common.queue.port import Depth, Envelope, QueueUnavailable, Retry
-from services.common.queue.topology import DELIVERY_LIMIT, rung
+from services.common.queue.topology import DELIVERY_LIMIT, UNTOLD, rung
 
 READY, DELAYED, IN_HAND, DEAD = 0, 1, 2, 3
 _VERSION = 1
@@ -168,11 +168,20 @@ class QueueFile:
         )
         return done.rowcount == 1
 
-    def bury(self, claimed: Claimed, holder: str, history: Retry, reason: str, now: float) -> bool:
+    def bury(
+        self, claimed: Claimed, holder: str, history: Retry, reason: str, now: float, *, told: bool
+    ) -> bool:
+        headers = dict(claimed.envelope.headers)
+        if not told:
+            headers[UNTOLD] = "1"
         done = self.connection.execute(
-            "UPDATE messages SET state = 3, holder = NULL, dead_reason = ?, dead_at = ?, first_failure = ?"
-            " WHERE seq = ? AND state = 2 AND holder = ? AND deliveries = ?",
-            (reason, now, history.first_failure, claimed.seq, holder, claimed.deliveries),
+            "UPDATE messages SET state = 3, holder = NULL, dead_reason = ?, dead_at = ?, tries = ?,"
+            " first_failure = ?, headers = ? WHERE seq = ? AND state = 2 AND holder = ? AND deliveries = ?",
+            (
+                *(reason, now, history.tries, history.first_failure),
+                json.dumps(headers) if headers else "",
+                *(claimed.seq, holder, claimed.deliveries),
+            ),
         )
         return done.rowcount == 1
 

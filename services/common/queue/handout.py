@@ -125,10 +125,15 @@ class HandedOut(ABC):
         history = Retry(self.history.tries, self.history.parked + 1, self.history.first_failure)
         await self._settle(lambda: self._again(delay_seconds, history))
 
-    async def dead_letter(self, reason: str) -> None:
+    def count_try(self, reason: str) -> None:
+        self.history = Retry(
+            self.history.tries + 1, self.history.parked, self.history.first_failure or _line(reason)
+        )
+
+    async def dead_letter(self, reason: str, *, told: bool = True) -> None:
         text = _line(reason)
         history = Retry(self.history.tries, self.history.parked, self.history.first_failure or text)
-        await self._settle(lambda: self._dead_letter(text, history))
+        await self._settle(lambda: self._dead_letter(text, history, told))
 
     @abstractmethod
     async def _ack(self) -> None: ...
@@ -137,7 +142,7 @@ class HandedOut(ABC):
     async def _again(self, delay_seconds: float, history: Retry) -> None: ...
 
     @abstractmethod
-    async def _dead_letter(self, reason: str, history: Retry) -> None: ...
+    async def _dead_letter(self, reason: str, history: Retry, told: bool) -> None: ...
 
     async def _settle(self, step: Callable[[], Awaitable[Any]]) -> None:
         if self._settling:

@@ -146,8 +146,14 @@ class Delivery(Protocol):
     async def park(self, delay_seconds: float) -> None:
         """Come again after at least the delay without costing a try."""
 
-    async def dead_letter(self, reason: str) -> None:
-        """Put aside for an operator with reason, try count and first failure."""
+    async def dead_letter(self, reason: str, *, told: bool = True) -> None:
+        """Put aside for an operator with reason, try count and first failure.
+
+        `told` False: nobody who waits for it could be told yet; the dead letter says so (`untold`).
+        """
+
+    def count_try(self, reason: str) -> None:
+        """One more failed try of a message that stays in hand: it will be tried again in its place."""
 
 
 class Consumer(Protocol):

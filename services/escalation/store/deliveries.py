@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, RowMapping, delete, literal_column, select, tuple_
 
-from services.escalation.outbox import Finding, State, expired, settle
+from services.escalation.outbox import PUT_ASIDE, Finding, State, expired, settle
 from services.escalation.store import conversations, outbox, records, wakeups
 from services.escalation.store.channel_schema import early_statuses
 from services.escalation.store.conversations import holding
@@ -73,6 +73,29 @@ def give_up_hearing(
             now,
             error_code="no_report",
             error_detail="the attempt ended without a report: the sender died or cannot reach us",
+        )
+        return True
+
+
+def never_sent(
+    connection: Connection, *, tenant_id: str, outbound_id: str, detail: str, now: datetime
+) -> bool:
+    """Say that a message that still waits to be sent will not be; False where it does not wait (any more)."""
+    known = outbox.find(connection, tenant_id, outbound_id=outbound_id)
+    if known is None:
+        return False
+    with holding(connection, tenant_id, known["conversation_id"], now) as conversation:
+        row = outbox.find(connection, tenant_id, outbound_id=outbound_id)
+        if conversation is None or row is None or row["state"] != State.QUEUED:
+            return False
+        outbox.move(
+            connection,
+            conversation,
+            row,
+            State.FAILED,
+            now,
+            error_code=PUT_ASIDE,
+            error_detail=detail,
         )
         return True
 
