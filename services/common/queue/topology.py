@@ -182,7 +182,7 @@ class Partitions:
             raise ValueError(f"there are 1 to {MOST_PARTITIONS} partitions")
         if self.count > 1 and self.before > 1 and self.count != self.before:
             raise ValueError(
-                f"from {self.before} partitions to {self.count} the way leads over 1: {self.before} to 1 first"
+                f"from {self.before} partitions to {self.count} leads over 1: {self.before} to 1 first"
             )
 
     def of(self, name: QueueName, ordering_key: str) -> QueueName:
