@@ -72,6 +72,7 @@ from services.escalation.store.database import Database, database_for
 from services.escalation.tenant_removal import TenantRemoval
 from services.escalation.tenants import TenantDirectory
 from services.escalation.turn_desk import TurnDesk
+from services.escalation.typing_signals import TypingSignals
 from services.escalation.users import Users
 from services.escalation.waiting_list import WaitingList
 from services.escalation.waiting_timeouts import WaitingTimeouts
@@ -146,12 +147,14 @@ async def open_service(settings: Settings, *, clock: Clock | None = None) -> Asy
         recalibration = Recalibration(database=database, directory=directory, fitting=scoring, clock=clock)
         recalibration.open()
         stack.push_async_callback(recalibration.close)
+        documents = Documents(database, directory, clock)
         desk = TurnDesk(
             database=database,
             directory=directory,
             scoring=scoring,
             clock=clock,
             enabled_globally=settings.escalation_enabled,
+            documents=documents,
         )
         previews = Previews(
             database=database,
@@ -173,7 +176,9 @@ async def open_service(settings: Settings, *, clock: Clock | None = None) -> Asy
         conversation_tokens = ConversationTokens(installation.secret_key)
         conversations = ConversationServicer(
             desk=desk,
-            conversations=Conversations(database=database, tokens=conversation_tokens, watch=watch),
+            conversations=Conversations(
+                database=database, tokens=conversation_tokens, watch=watch, clock=clock
+            ),
             deliveries=Deliveries(
                 database=database,
                 directory=directory,
@@ -190,6 +195,8 @@ async def open_service(settings: Settings, *, clock: Clock | None = None) -> Asy
             WhatIf(database, directory, enabled_globally=enabled),
             Replays(database, scoring, enabled_globally=enabled),
         )
+        typing = TypingSignals(database, queue, clock, installation.partitions)
+        stack.push_async_callback(typing.close)
         administration = Administration(database, directory, box, clock)
         api_keys = ApiKeys(database, directory, keys, clock)
         server = build_server(
@@ -216,7 +223,7 @@ async def open_service(settings: Settings, *, clock: Clock | None = None) -> Asy
                     tenant_pb2_grpc.add_TenantServiceServicer_to_server,
                 ),
                 Registration(
-                    KnowledgeServicer(Documents(database, directory, clock)),
+                    KnowledgeServicer(documents),
                     knowledge_pb2_grpc.add_KnowledgeServiceServicer_to_server,
                 ),
                 Registration(
@@ -226,6 +233,7 @@ async def open_service(settings: Settings, *, clock: Clock | None = None) -> Asy
                         Reviews(database, directory, clock),
                         handoff_watch,
                         WrittenSummaries(database, directory, clock),
+                        typing,
                     ),
                     handoff_pb2_grpc.add_HandoffServiceServicer_to_server,
                 ),

@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Final
 
 from services.common.caller import current_caller
+from services.common.clock import Clock, SystemClock
 from services.common.errors import Kind, ServiceError, invalid_field
 from services.escalation.conversation_tokens import ConversationTokens
+from services.escalation.outbox import shown_delivery
 from services.escalation.store import conversations as store
 from services.escalation.store import transcripts, wakeups
 from services.escalation.store.database import Database
 from services.escalation.store.pages import page_token, position_of
+from services.escalation.store.records import SENT_BY_US
+from services.escalation.typing_signals import time_left
 
 _PAGE: Final = 100
 _CONVERSATIONS: Final = 50
+# Of so many of the newest messages to a customer the way is followed.
+_DELIVERIES: Final = 100
 # Callers that see a conversation as its customer does.
 _CUSTOMERS: Final = frozenset({"PUBLIC", "CHAT"})
 # Callers that act for any tenant and may leave it out.
@@ -38,21 +44,34 @@ class Reader:
 
 @dataclass(frozen=True, slots=True)
 class Update:
-    """A new message, or another status or holder of the conversation. Resume at `cursor`."""
+    """One of: a new message, another status or holder of the conversation, a person who types (for so many
+    seconds more), where a message to the customer stands. Resume at `cursor`.
+    """
 
     cursor: str
     message: Row | None = None
     conversation: Row | None = None
+    typing: float = 0.0
+    author: str = ""
+    delivery: Row | None = None
 
 
 class Conversations:
     """Reads conversations for the caller of the present call. Whatever is not the caller's is NOT_FOUND."""
 
-    def __init__(self, *, database: Database, tokens: ConversationTokens, watch: ConversationWatch) -> None:
+    def __init__(
+        self,
+        *,
+        database: Database,
+        tokens: ConversationTokens,
+        watch: ConversationWatch,
+        clock: Clock | None = None,
+    ) -> None:
         """`watch`: opened and closed by whoever made it."""
         self._database = database
         self._tokens = tokens
         self._watch = watch
+        self._clock = clock or SystemClock()
 
     def check_token(self, token: str, tenant_id: str, conversation_id: str) -> None:
         """Raise ServiceError(NOT_FOUND) unless it is the token of this conversation."""
@@ -100,14 +119,17 @@ class Conversations:
         return found[:limit], len(found) > limit
 
     async def watch(self, reader: Reader, *, after: str) -> AsyncIterator[Update]:
-        """The conversation as it is, then every message after the cursor (empty: from now on) and every
-        change of its status or holder, as they happen. A watch that resumes at a cursor misses nothing.
+        """The conversation as it is, then every message after the cursor (empty: from now on), every change
+        of its status or holder and of a message's delivery, and that a person types, as they happen. A watch
+        that resumes at a cursor misses nothing: it is told anew where messages before it stand.
         """
         row = await self.get(reader)
         conversation_id = row["id"]
         cursor = after or row["last_message_id"]
         with self._watch.follow(conversation_id) as changed:
             state: tuple[str, str] | None = None
+            typed_at: datetime | None = None
+            ways = _Ways(row, told=bool(after))
             while True:
                 changed.clear()
                 if (row["status"], row["assigned_to"]) != state:
@@ -116,7 +138,15 @@ class Conversations:
                 while found := await self._after(conversation_id, cursor, _PAGE):
                     for message in found:
                         cursor = message["id"]
+                        ways.know(message["id"], message["delivery"])
                         yield Update(cursor, message=message)
+                if ways.may_have_moved(row):
+                    for delivery in ways.moved(await self._deliveries(conversation_id), cursor):
+                        yield Update(cursor, delivery=delivery)
+                if row["typing_at"] != typed_at:
+                    typed_at = row["typing_at"]
+                    if seconds := time_left(typed_at, self._clock.now()):
+                        yield Update(cursor, typing=seconds, author=row["assigned_to"])
                 await changed.wait()
                 current = await self._find(conversation_id)
                 if current is None:
@@ -125,6 +155,14 @@ class Conversations:
 
     async def _find(self, conversation_id: str) -> Row | None:
         return await self._database.read(lambda connection: store.get(connection, conversation_id))
+
+    async def _deliveries(self, conversation_id: str) -> Sequence[Row]:
+        errors = not current_caller().scopes <= _CUSTOMERS
+        return await self._database.read(
+            lambda connection: transcripts.deliveries_of(
+                connection, conversation_id, _DELIVERIES, errors=errors
+            )
+        )
 
     async def _after(self, conversation_id: str, after: str, limit: int) -> list[Row]:
         withheld = not current_caller().scopes <= _CUSTOMERS
@@ -137,6 +175,42 @@ class Conversations:
         )
 
 
+class _Ways:
+    """Which deliveries a watch has told of already."""
+
+    def __init__(self, conversation: Row, *, told: bool) -> None:
+        # Who begins now has read, or will read, where messages stand; who resumes may have missed something.
+        self._followed = conversation["channel"] in SENT_BY_US
+        self._known: dict[str, str] = {}
+        self._silent = not told
+        self._changed_at: datetime | None = None
+
+    def know(self, message_id: str, delivery: str | None) -> None:
+        """A message has just been told with its delivery."""
+        if delivery:
+            self._known[message_id] = shown_delivery(delivery)
+
+    def may_have_moved(self, conversation: Row) -> bool:
+        """Whether anything has happened since the last look; every step of a message changes its row."""
+        if not self._followed or conversation["updated_at"] == self._changed_at:
+            return False
+        self._changed_at = conversation["updated_at"]
+        return True
+
+    def moved(self, deliveries: Sequence[Row], cursor: str) -> list[Row]:
+        """What is news, of messages up to the cursor: later ones are told with themselves."""
+        silent, self._silent = self._silent, False
+        news = []
+        for row in deliveries:
+            # A message that was told already comes again only where it moved.
+            shown = shown_delivery(row["delivery"])
+            if row["message_id"] <= cursor and self._known.get(row["message_id"]) != shown:
+                self._known[row["message_id"]] = shown
+                if not silent:
+                    news.append(row)
+        return news
+
+
 class ConversationWatch:
     """Wakes those who follow conversations: at once for commits of this process, else by one look at all of
     them together a few times a second.
@@ -147,7 +221,7 @@ class ConversationWatch:
         self._database = database
         self._poll_seconds = poll_seconds
         self._followers: dict[str, set[asyncio.Event]] = {}
-        self._states: dict[str, tuple[str, str, str]] = {}
+        self._states: dict[str, tuple[Any, ...]] = {}
         self._poller: asyncio.Task[None] | None = None
         self._deafen: Callable[[], None] = lambda: None
 
@@ -203,7 +277,7 @@ class ConversationWatch:
             except ServiceError:
                 continue  # the database is away: the watches notice by themselves, or it comes back
             for conversation_id in ids:
-                now = states.get(conversation_id, ("", "", ""))
+                now = states.get(conversation_id, ())
                 if self._states.get(conversation_id) != now:
                     self._wake(conversation_id)
                     if conversation_id in self._followers:

@@ -106,6 +106,11 @@ class Claim:
     retry_after: float = 0.0
 
 
+def shown_delivery(state: str) -> str:
+    """A stored state as people are told it: until an attempt has ended, a message waits."""
+    return str(State.QUEUED) if state == State.SENDING else state
+
+
 def expired(state: State, lease_expires_at: datetime | None, now: datetime) -> bool:
     """Whether an attempt ended without a report."""
     return state is State.SENDING and (lease_expires_at is None or lease_expires_at <= now)

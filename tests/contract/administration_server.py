@@ -23,6 +23,9 @@ from services.common.access import AccessPolicy, StaticTokens
 from services.common.clock import SystemClock
 from services.common.errors import ServiceError, from_rpc_error
 from services.common.grpc_server import Registration, build_server
+from services.common.queue.opening import open_queue
+from services.common.queue.port import Queue
+from services.common.queue.topology import Partitions
 from services.common.settings import Secret
 from services.escalation.access_tokens import ApiKeys, ApiKeyVerifier, FirstOf
 from services.escalation.administration import Administration
@@ -44,6 +47,7 @@ from services.escalation.store.database import Database, database_for
 from services.escalation.tenant_removal import TenantRemoval
 from services.escalation.tenants import TenantDirectory
 from services.escalation.turns.scoring import Instructions
+from services.escalation.typing_signals import TypingSignals
 from services.escalation.users import Users
 from services.escalation.waiting_list import WaitingList
 from services.escalation.written_summaries import WrittenSummaries
@@ -98,6 +102,11 @@ class World:
             tenant_pb2.CreateApiKeyRequest(tenant_id=tenant_id, name="test", scopes=scopes, **fields)
         )
         return made.key.id, made.token
+
+
+def no_queue() -> Queue:
+    """A queue that nothing is written to."""
+    return open_queue(None, Path("nowhere.db"))
 
 
 class NoScoring:
@@ -166,6 +175,7 @@ async def running(database_url: str) -> AsyncIterator[World]:
                     Reviews(database, directory, clock),
                     HandoffWatch(database, directory),
                     WrittenSummaries(database, directory, clock),
+                    TypingSignals(database, no_queue(), clock, Partitions()),
                 ),
                 handoff_pb2_grpc.add_HandoffServiceServicer_to_server,
             ),

@@ -11,6 +11,7 @@ import pytest
 from metachat.escalation.v1 import handoff_pb2, knowledge_pb2, tenant_pb2
 
 from services.common.clock import SystemClock
+from services.common.queue.topology import Partitions
 from services.common.testing import SyncView
 from services.escalation.access_tokens import ApiKeys, FirstOf
 from services.escalation.administration import Administration
@@ -22,6 +23,7 @@ from services.escalation.servicers.handoffs import HandoffServicer
 from services.escalation.servicers.knowledge import KnowledgeServicer
 from services.escalation.servicers.tenants import TenantServicer
 from services.escalation.tenant_removal import TenantRemoval
+from services.escalation.typing_signals import TypingSignals
 from services.escalation.waiting_list import WaitingList
 from services.escalation.written_summaries import WrittenSummaries
 from tests.contract import administration_server as admin
@@ -56,6 +58,7 @@ async def call(world: World) -> Any:
             Reviews(world.database, world.directory, clock),
             HandoffWatch(world.database, world.directory),
             WrittenSummaries(world.database, world.directory, clock),
+            TypingSignals(world.database, admin.no_queue(), clock, Partitions()),
         ),
     }
     loop = asyncio.get_running_loop()

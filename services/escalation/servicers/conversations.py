@@ -15,10 +15,12 @@ from services.escalation.conversation_tokens import ConversationTokens
 from services.escalation.conversations import Conversations, Reader
 from services.escalation.human_replies import HumanReplies
 from services.escalation.servicers.deliveries import Deliveries
+from services.escalation.servicers.knowledge import passage_messages
 from services.escalation.servicers.tenants import channel_message
 from services.escalation.servicers.translation import (
     channel_word,
     conversation_message,
+    delivery_change,
     duration,
     message_message,
     moment,
@@ -61,7 +63,7 @@ class ConversationServicer(conversation_pb2_grpc.ConversationServiceServicer):
             )
         lease = _lease(request)
         with turn_context(tenant=request.tenant_id, message=request.message_id):
-            begun, order = await self._desk.begin(_arrival(request), lease)
+            begun, order = await self._desk.begin(_arrival(request), lease, passages=request.passages)
         return self._begun(request.tenant_id, begun, order)
 
     async def RenewTurn(
@@ -207,6 +209,13 @@ class ConversationServicer(conversation_pb2_grpc.ConversationServiceServicer):
                 yield conversation_pb2.ConversationUpdate(
                     message=message_message(update.message), cursor=update.cursor
                 )
+            elif update.delivery is not None:
+                yield conversation_pb2.ConversationUpdate(
+                    delivery=delivery_change(update.delivery), cursor=update.cursor
+                )
+            elif update.typing:
+                typing = conversation_pb2.PersonTyping(author=update.author, lasts=duration(update.typing))
+                yield conversation_pb2.ConversationUpdate(typing=typing, cursor=update.cursor)
 
     def _begun(
         self, tenant_id: str, begun: Begun, order: DraftOrder | None
@@ -244,6 +253,8 @@ class ConversationServicer(conversation_pb2_grpc.ConversationServiceServicer):
                         locale=order.locale,
                         redact=order.redact,
                         lease_expires_at=timestamp(lease_expires_at),
+                        searched=order.passages is not None,
+                        passages=passage_messages(order.passages or ()),
                         channel=None
                         if order.channel is None
                         else channel_message(order.channel, with_secrets=True),

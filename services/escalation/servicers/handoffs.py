@@ -20,11 +20,13 @@ from services.escalation.servicers.reviews import ReviewRpcs
 from services.escalation.servicers.translation import (
     channel_kind,
     conversation_message,
+    duration,
     message_message,
     signal_messages,
     timestamp,
 )
 from services.escalation.store.pages import page_size, page_token, position_of
+from services.escalation.typing_signals import AGAIN, TypingSignals
 from services.escalation.waiting_list import Act, Rank, WaitingList
 from services.escalation.written_summaries import WrittenSummaries
 
@@ -41,8 +43,10 @@ class HandoffServicer(ReviewRpcs, handoff_pb2_grpc.HandoffServiceServicer):
         reviews: Reviews,
         watch: HandoffWatch,
         summaries: WrittenSummaries,
+        typing: TypingSignals,
     ) -> None:
         """The clock is for waiting times."""
+        self._typing = typing
         self._summaries = summaries
         self._reviews = reviews
         self._watch = watch
@@ -112,6 +116,13 @@ class HandoffServicer(ReviewRpcs, handoff_pb2_grpc.HandoffServiceServicer):
         """See the contract."""
         return await self._waiting_list.reply(_act(request), request.text, from_draft=request.from_draft)
 
+    async def SignalTyping(
+        self, request: handoff_pb2.SignalTypingRequest, _context: Any
+    ) -> handoff_pb2.SignalTypingResponse:
+        """See the contract."""
+        await self._typing.signal(_act(request))
+        return handoff_pb2.SignalTypingResponse(again_after=duration(AGAIN.total_seconds()))
+
     async def ReturnToBot(
         self, request: handoff_pb2.ReturnToBotRequest, _context: Any
     ) -> handoff_pb2.Handoff:
@@ -176,7 +187,7 @@ def _act(request: Any) -> Act:
         tenant_id=tenant_of(request.tenant_id),
         handoff_id=request.handoff_id,
         agent=rules.agent_name(request.agent),
-        request_id=line(request.request_id, "request_id"),
+        request_id=line(getattr(request, "request_id", ""), "request_id"),
     )
 
 

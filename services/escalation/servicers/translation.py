@@ -12,6 +12,7 @@ from metachat.confidence.v1.confidence_pb2 import Signal
 from metachat.escalation.v1 import conversation_pb2, policy_pb2
 from metachat.escalation.v1.tenant_pb2 import Channel
 
+from services.escalation.outbox import shown_delivery
 from services.escalation.policy import Decision, Thresholds
 from services.escalation.turns.outcome import ASSISTANT, HUMAN, Outcome
 
@@ -147,14 +148,23 @@ def message_message(row: Mapping[str, Any]) -> conversation_pb2.Message:
         author=row["author"],
         turn_id=row["turn_id"] or "",
         withheld=row["withheld"],
-        delivery="queued" if row["delivery"] == "sending" else row["delivery"] or "",
+        delivery=shown_delivery(row["delivery"] or ""),
         created_at=timestamp(row["created_at"]),
         media_kind=row["media_kind"],
         delivery_error=_delivery_error(row),
     )
 
 
-def _delivery_error(row: Mapping[str, Any]) -> str:
+def delivery_change(row: Mapping[Any, Any]) -> conversation_pb2.DeliveryChange:
+    """Where a message stands now, from a row of `store.transcripts.deliveries_of`."""
+    return conversation_pb2.DeliveryChange(
+        message_id=row["message_id"],
+        delivery=shown_delivery(row["delivery"]),
+        delivery_error=_delivery_error(row),
+    )
+
+
+def _delivery_error(row: Mapping[Any, Any]) -> str:
     if row["delivery"] not in ("failed", "delivery_unknown"):
         return ""
     parts = (row.get("error_code"), row.get("error_detail"))

@@ -109,6 +109,8 @@ def save(connection: Connection, conversation: LockedConversation, now: datetime
     if not conversation.changes:
         return
     changes, conversation.changes = conversation.changes, {}
+    if "assigned_to" in changes:
+        changes["typing_at"] = None  # whoever typed has it no longer, or begins anew
     if changes.get("status") == CLOSED:
         changes["closed_at"] = now
     connection.execute(_UPDATE, {"conversation": conversation.id, "updated_at": now, **changes})
@@ -242,6 +244,8 @@ def add_message(
     if not message_id:
         message_id = new_id(after=conversation.last_message_id)
         conversation.set(last_message_id=message_id)
+    if author:
+        conversation.set(typing_at=None)  # here is what they were typing
     connection.execute(
         _INSERT_MESSAGE,
         {

@@ -107,6 +107,7 @@ def claim_row(
                 answer.state,
                 now,
                 attempt=attempt,
+                attempted_at=now,
                 lease_expires_at=lease_until,
             )
             return answer, attempt

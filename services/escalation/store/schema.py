@@ -178,6 +178,9 @@ conversations = Table(
     _instant("context_started_at"),
     _instant("last_customer_message_at", nullable=True),
     _instant("closed_at", nullable=True),  # when it was closed last
+    _instant(
+        "typing_at", nullable=True
+    ),  # when who has it typed last; NULL: nothing since their last message
     # What became of it: a person was needed within 7 days of its beginning; it came back within 7 days of
     # being closed.
     Column("needed_person", Boolean, nullable=False, server_default=text("false")),
@@ -348,6 +351,7 @@ outbox = Table(
     _text("state", "queued"),
     _count("attempt", BigInteger),
     _instant("lease_expires_at", nullable=True),
+    _instant("attempted_at", nullable=True),  # when the last attempt was handed out
     _text("provider_message_id"),
     _text("error_code"),
     _text("error_detail"),

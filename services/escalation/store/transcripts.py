@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 from sqlalchemy import Connection, RowMapping, and_, bindparam, or_, select
 
@@ -73,12 +73,32 @@ def recent_conversations(
     return connection.execute(found).mappings().all()
 
 
-def states_of(connection: Connection, conversation_ids: Collection[str]) -> dict[str, tuple[str, str, str]]:
-    """(last message, status, assigned to) of each conversation: enough to see that something happened."""
+def deliveries_of(
+    connection: Connection, conversation_id: str, limit: int, *, errors: bool
+) -> Sequence[RowMapping]:
+    """Where the newest messages to the customer stand (message_id, delivery; `errors`: error_code and
+    error_detail too), the oldest first.
+    """
+    why = (outbox.c.error_code, outbox.c.error_detail) if errors else ()
+    query = (
+        select(outbox.c.message_id, outbox.c.state.label("delivery"), *why)
+        .where(outbox.c.conversation_id == conversation_id)
+        .order_by(outbox.c.id.desc())
+        .limit(limit)
+    )
+    return connection.execute(query).mappings().all()[::-1]
+
+
+def states_of(connection: Connection, conversation_ids: Collection[str]) -> dict[str, tuple[Any, ...]]:
+    """(last message, status, assigned to, last change, last typing) of each conversation: enough to see that
+    something happened.
+    """
     query = select(
         conversations.c.id,
         conversations.c.last_message_id,
         conversations.c.status,
         conversations.c.assigned_to,
+        conversations.c.updated_at,
+        conversations.c.typing_at,
     ).where(conversations.c.id.in_(conversation_ids))
-    return {row[0]: (row[1], row[2], row[3]) for row in connection.execute(query)}
+    return {row[0]: tuple(row[1:]) for row in connection.execute(query)}
