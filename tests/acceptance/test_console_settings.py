@@ -72,6 +72,11 @@ def change(installation: Installation, settings: dict[str, Any]) -> None:
     assert answer.status_code == 200, answer.text
 
 
+def look_of(installation: Installation, key: str, origin: str) -> dict[str, Any]:
+    headers = {"Authorization": f"Bearer {key}", "Origin": origin}
+    return dict(httpx.get(f"{installation.url}/api/widget", headers=headers, timeout=30).json())
+
+
 def result(page: Page, name: str) -> Locator:
     return page.locator(f".test-box [data-result={name}]")
 
@@ -284,6 +289,55 @@ async def test_channels_and_the_model_are_tried(
     await section.get_by_label("Longest wait").fill("2")
     await page.get_by_role("button", name="Test call").click()
     await expect(section.get_by_role("status")).to_contain_text("Not reachable")
+
+
+async def test_the_chat_window_is_seen_as_it_is_edited_and_may_be_put_on_a_page(
+    browser: ConsoleBrowser, installation: Installation
+) -> None:
+    page = await settings_page(browser)
+    section = page.get_by_role("region", name="Chat window")
+    await expect(section.get_by_text("No web page may show the chat yet")).to_be_visible()
+    await section.get_by_label("Head of the window").fill("Corner <b>shop</b>")
+    await section.get_by_label("Colour", exact=True).fill("#ffd54")
+    await expect(section.get_by_text("Write a colour as #rrggbb.")).to_be_visible()
+    await section.get_by_label("Colour", exact=True).fill("#FFD54F")
+    await section.get_by_role("radio", name="Left").check()
+    preview = section.get_by_role("img", name="As customers see it")
+    await expect(preview.locator(".widget-head")).to_contain_text("Corner <b>shop</b>")
+    await expect(preview.locator(".widget-head")).to_have_css("background-color", "rgb(255, 213, 79)")
+    await expect(preview.locator(".widget-head")).to_have_css("color", "rgb(0, 0, 0)")
+    await expect(preview).to_contain_text("Please note: this answer was written automatically")
+    await expect(preview).to_have_class(re.compile("widget-left"))
+    await expect(section.get_by_text("Black text on it is easy to read: contrast 14.9 to 1.")).to_be_visible()
+    await section.get_by_role("button", name="Dark").click()
+    await expect(preview).to_have_class(re.compile("widget-dark"))
+
+    await section.get_by_role("button", name="Create a key for a web page").click()
+    dialog = page.get_by_role("dialog", name="Create a key for a web page")
+    await dialog.get_by_label("What it is for").fill("Shop")
+    await dialog.get_by_label("Addresses of the web pages").fill("https://shop.example")
+    await dialog.get_by_role("button", name="Create a key for a web page").click()
+    made = page.get_by_role("dialog", name="The key is made")
+    tag = made.get_by_text("<script src=")
+    await expect(tag).to_contain_text('/widget.js" data-key="')
+    key = re.findall('data-key="([^"]+)"', await tag.inner_text())[0]
+    await made.get_by_role("button", name="I have copied it").click()
+    await expect(section.get_by_role("row", name=re.compile("Shop"))).to_contain_text("https://shop.example")
+    assert key not in await page.content()
+    await axe(page)
+    await no_sideways_scroll(page)
+    await section.scroll_into_view_if_needed()
+    await picture(page, "settings-widget")
+
+    await save(page)
+    await expect(page.get_by_text("Saved. It is in force")).to_be_visible()
+    answer = look_of(installation, key, "https://shop.example")
+    assert (answer["title"], answer["accentColor"], answer["position"]) == (
+        "Corner <b>shop</b>",
+        "#ffd54f",
+        "left",
+    )
+    change(installation, {"widget": None})
 
 
 async def test_croatian_narrow_and_dark(browser: ConsoleBrowser) -> None:

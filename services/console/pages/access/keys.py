@@ -20,14 +20,23 @@ _SCOPES: Final = (Access.PUBLIC, Access.CHAT, Access.AGENT, Access.ADMIN)
 class KeyList:
     """One page's list of keys."""
 
-    def __init__(self, visit: Visit) -> None:
-        """For one visit."""
+    def __init__(self, visit: Visit, *, public_only: bool = False) -> None:
+        """For one visit. `public_only`: those of web pages that are good, drawn into what stands around."""
+        self._public_only = public_only
         self._visit = visit
         self._texts = visit.texts
         self._place: ui.element | None = None
 
     async def draw(self) -> None:
         """The card, with its table."""
+        if self._public_only:
+            Words("p", self._texts("access.public_help")).classes("help")
+            self._place = ui.element("div")
+            ui.button(self._texts("access.create_public"), icon="add", on_click=self._create).props(
+                "outline no-caps"
+            ).classes("self-start")
+            await self._fill()
+            return
         with ui.element("section").classes("card stack").props("aria-labelledby=keys-title"):
             with ui.element("div").classes("line spread"):
                 Words("h2", self._texts("access.keys")).props("id=keys-title")
@@ -44,11 +53,14 @@ class KeyList:
         if self._place is None:
             return
         # Good ones first; the newest first among each.
+        if self._public_only:
+            keys = [key for key in keys if Access.PUBLIC in key.scopes and not key.HasField("revoked_at")]
         keys.sort(key=lambda key: (key.HasField("revoked_at"), -key.created_at.ToNanoseconds()))
         self._place.clear()
         with self._place:
             if not keys:
-                Words("p", self._texts("access.no_keys")).classes("empty-line")
+                none = "no_public" if self._public_only else "no_keys"
+                Words("p", self._texts(f"access.{none}")).classes("empty-line")
                 return
             self._table(keys)
 
@@ -57,13 +69,16 @@ class KeyList:
         with ui.element("div").classes("table-wrap"), ui.element("table").classes("plain cards"):
             Words("caption", text("access.keys")).classes("visually-hidden")
             with ui.element("thead"), ui.element("tr"):
-                for column in ("name", "allows", "state", "created"):
+                for column in self._columns():
                     Words("th", text(f"access.{column}")).props("scope=col")
                 with ui.element("th").props("scope=col"):
                     Words("span", text("access.actions")).classes("visually-hidden")
             with ui.element("tbody"):
                 for key in keys:
                     self._row(key)
+
+    def _columns(self) -> Sequence[str]:
+        return ("name", "origins", "created") if self._public_only else ("name", "allows", "state", "created")
 
     def _row(self, key: tenant_pb2.ApiKey) -> None:
         text = self._texts
@@ -73,13 +88,14 @@ class KeyList:
                 Words("span", key.name).classes("cut strong").props(_attribute("title", key.name))
                 Words("span", key.id).classes("cut quiet")
             with ui.element("td"), ui.element("div").classes("line tight"):
-                for scope in key.scopes:
+                for scope in () if self._public_only else key.scopes:
                     Words("span", text(f"access.scope_{Access.Scope.Name(scope).lower()}")).classes("chip")
                 for origin in key.allowed_origins:
                     Words("span", origin).classes("quiet cut").props(_attribute("title", origin))
-            with ui.element("td"):
-                state = "revoked" if revoked else "good"
-                Words("span", text(f"access.{state}")).classes(f"chip {'plain' if revoked else 'good'}")
+            if not self._public_only:
+                with ui.element("td"):
+                    state = "revoked" if revoked else "good"
+                    Words("span", text(f"access.{state}")).classes(f"chip {'plain' if revoked else 'good'}")
             with ui.element("td"):
                 moment(self._visit, key.created_at, style="date")
             with ui.element("td").classes("actions"):
@@ -107,7 +123,8 @@ class KeyList:
     def _create(self) -> None:
         text = self._texts
         options = {scope: text(f"access.for_{Access.Scope.Name(scope).lower()}") for scope in _SCOPES}
-        with dialog(text("access.create_key"), keep_open=True) as box:
+        title = text("access.create_public" if self._public_only else "access.create_key")
+        with dialog(title, keep_open=True) as box:
             name = (
                 ui.input(text("access.key_name"))
                 .props("outlined dense maxlength=256")
@@ -121,6 +138,7 @@ class KeyList:
                 .props("outlined dense autogrow maxlength=12800")
                 .props(_attribute("hint", text("access.origins_help")))
             )
+            purpose.set_visibility(not self._public_only)
             origins.bind_visibility_from(purpose, "value", backward=lambda scope: scope == Access.PUBLIC)
 
             async def create() -> None:
@@ -136,7 +154,7 @@ class KeyList:
                     self._show(made)
                     await self._fill()
 
-            buttons(self._visit, box, text("access.create_key"), create)
+            buttons(self._visit, box, title, create)
         box.on("hide", box.delete)
         box.open()
 

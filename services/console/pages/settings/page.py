@@ -16,6 +16,7 @@ from services.console.pages.settings.editor import Editor
 from services.console.pages.settings.saving import SaveBar, restored_notice
 from services.console.pages.settings.test_box import TestBox
 from services.console.pages.settings.what_if import Recommendation, WhatIf
+from services.console.pages.settings.widget import WidgetSection
 
 _SECTIONS: Final = (
     "handoff",
@@ -26,6 +27,7 @@ _SECTIONS: Final = (
     "hours",
     "rollout",
     "channels",
+    "widget",
     "responder",
     "assistant",
     "privacy",
@@ -50,7 +52,7 @@ async def page(visit: Visit) -> None:
     restored.set_visibility(False)
     with ui.element("div").classes("settings-page"):
         with ui.element("div").classes("settings-sections"):
-            what_if, channels = _sections(editor)
+            what_if, channels, window = _sections(editor)
         TestBox(editor)
     SaveBar(editor)
     await ui.context.client.connected(timeout=20.0)
@@ -60,6 +62,7 @@ async def page(visit: Visit) -> None:
             await restored_notice(editor, restored, conflicts)
     what_if.ask()
     await channels.load()
+    await window.load()
 
 
 def _contents(visit: Visit) -> None:
@@ -71,7 +74,7 @@ def _contents(visit: Visit) -> None:
             Words("span", visit.texts("settings.test.title"))
 
 
-def _sections(editor: Editor) -> tuple[WhatIf, Channels]:
+def _sections(editor: Editor) -> tuple[WhatIf, Channels, WidgetSection]:
     installation.languages()
     with section(editor, "handoff"):
         handover.draw(editor)
@@ -91,10 +94,12 @@ def _sections(editor: Editor) -> tuple[WhatIf, Channels]:
         installation.draw_rollout(editor)
     with section(editor, "channels"):
         channels = Channels(editor)
+    with section(editor, "widget"):
+        window = WidgetSection(editor)
     with section(editor, "responder"):
         responder.draw(editor)
     with section(editor, "assistant"):
         installation.draw_assistant(editor)
     with section(editor, "privacy"):
         installation.draw_privacy(editor)
-    return what_if, channels
+    return what_if, channels, window

@@ -25,6 +25,7 @@ _THRESHOLDS: Final = frozenset(
         "confidence_escalation.suggest_review_threshold",
     }
 )
+_SIDE: Final = "widget.position"
 _SHARES: Final = frozenset({"confidence_escalation.audit_rate"})
 _LONGEST: Final = 300
 _NARROW: Final = "\N{NARROW NO-BREAK SPACE}"
@@ -57,6 +58,8 @@ def value(texts: Texts, path: str, shown: Any) -> str:
     """A field's value as people read it, on one line and not too long."""
     if shown is None:
         return texts("settings.value.unset")
+    if path == _SIDE and f"settings.widget.{shown}" in texts:
+        return texts(f"settings.widget.{shown}")
     if isinstance(shown, bool):
         return texts("settings.value.on" if shown else "settings.value.off")
     if path in _ENUMS:
