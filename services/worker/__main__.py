@@ -51,11 +51,12 @@ async def work(settings: Settings, stop: asyncio.Event) -> None:
         "whatsapp": WhatsAppSender(MetaClient(settings.whatsapp_api)),
         "messenger": MessengerSender(MetaClient(settings.messenger_api)),
     }
-    typing = Typing(senders) if settings.typing else None
+    tenants = TenantServiceStub(channel)
+    typing = Typing(senders, tenants) if settings.typing else None
     await queue.open()
     consumer = queue.consume(prefetch=settings.prefetch, share=True)
     subscriptions = Subscriptions(
-        TenantServiceStub(channel),
+        tenants,
         consumer,
         warm_up=responders.warm_up,
         partitions=installation.partitions,
@@ -79,6 +80,7 @@ async def work(settings: Settings, stop: asyncio.Event) -> None:
                 max_retries=settings.max_retries,
                 visibility_timeout=settings.visibility_timeout,
                 paces=paces({"whatsapp": settings.whatsapp_rate, "messenger": settings.messenger_rate}),
+                typing=typing,
             ),
         },
         concurrency=settings.concurrency,

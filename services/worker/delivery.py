@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from metachat.escalation.v1.conversation_pb2_grpc import ConversationServiceAsyncStub
     from metachat.escalation.v1.tenant_pb2 import Channel
 
+    from services.worker.channels.typing import Typing
+
 _log = get_logger(__name__)
 
 _CALL: Final = 10.0
@@ -67,9 +69,11 @@ class OutboundHandler:
         max_retries: int,
         visibility_timeout: float,
         paces: Mapping[str, Pace],
+        typing: Typing | None = None,
         chance: Callable[[], float] = random.random,
     ) -> None:
-        """`senders` and `paces` by channel ("whatsapp")."""
+        """`senders` and `paces` by channel ("whatsapp"). `typing`: shows that a person writes."""
+        self._typing = typing
         self._conversations = conversations
         self._senders = senders
         self._paces = paces
@@ -87,6 +91,9 @@ class OutboundHandler:
         sender = self._senders.get(delivery.queue.channel)
         if sender is None:
             return PutAside(f"nothing sends to {delivery.queue.channel}")
+        if message.typing:
+            shown = self._typing is not None and self._typing.person(message)
+            return Done("typing" if shown else "typing_not_shown", {"conversation": message.conversation_id})
         texts = sender.parts(message.text)
         seconds = min(self._attempt, _PART * max(1, len(texts)))
         until = time.monotonic() + self._in_hand

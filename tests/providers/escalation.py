@@ -13,7 +13,13 @@ from metachat.escalation.v1 import conversation_pb2 as c
 from metachat.escalation.v1 import conversation_pb2_grpc, knowledge_pb2_grpc, tenant_pb2_grpc
 from metachat.escalation.v1.knowledge_pb2 import FoundPassage, SearchRequest, SearchResponse
 from metachat.escalation.v1.policy_pb2 import Decision
-from metachat.escalation.v1.tenant_pb2 import Channel, Tenant, TenantChange, WatchTenantsRequest
+from metachat.escalation.v1.tenant_pb2 import (
+    Channel,
+    ResolveChannelRequest,
+    Tenant,
+    TenantChange,
+    WatchTenantsRequest,
+)
 
 # An answer, a status code to fail with, or a function of the request that gives either.
 Scripted = Any
@@ -137,6 +143,19 @@ class ToyEscalation(
         return await self._answer(
             "ReportDelivery", request, context, lambda _: c.ReportDeliveryResponse(changed=True)
         )
+
+    async def ResolveChannel(self, request: ResolveChannelRequest, context: Any) -> Channel:
+        def plain(_: object) -> Channel:
+            owner = next(iter(self.tenants), "")
+            return Channel(
+                tenant_id=owner,
+                kind=request.kind,
+                account_id=request.account_id,
+                access_token="secret-token",
+                enabled=True,
+            )
+
+        return await self._answer("ResolveChannel", request, context, plain)
 
     async def Search(self, request: SearchRequest, context: Any) -> SearchResponse:
         return await self._answer(
