@@ -26,6 +26,7 @@ from metachat.escalation.v1.conversation_pb2 import (
 from services.assistant.lease import LEASE_SECONDS, TurnLease
 from services.assistant.redaction import redacted
 from services.assistant.responders.limits import failed
+from services.assistant.responders.retrieval import PASSAGES
 from services.common.errors import Kind, ServiceError, from_rpc_error
 from services.common.logs import get_logger, turn_context
 from services.common.telemetry import tracer
@@ -170,14 +171,13 @@ def _seconds(later: Later) -> float:
 async def _begin(
     begin: BeginTurnRequest, conversations: ConversationServiceAsyncStub, seconds: float
 ) -> BeginTurnResponse:
+    request = BeginTurnRequest(passages=PASSAGES)
+    request.MergeFrom(begin)
     if not begin.HasField("lease"):
         # A caller that dies must not block the conversation for long, however long it would have worked.
-        request = BeginTurnRequest()
-        request.CopyFrom(begin)
         request.lease.FromMicroseconds(round(min(seconds + _LEASE_MARGIN, LEASE_SECONDS) * 1e6))
-        begin = request
     try:
-        return await conversations.BeginTurn(begin, timeout=min(seconds, _BEGIN_CALL))
+        return await conversations.BeginTurn(request, timeout=min(seconds, _BEGIN_CALL))
     except grpc.aio.AioRpcError as error:
         raise _failure(error) from error
 

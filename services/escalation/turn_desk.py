@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -12,11 +13,14 @@ from metachat.escalation.v1.conversation_pb2 import Draft
 from metachat.escalation.v1.settings_pb2 import LlmSettings
 
 from services.common.clock import Clock
-from services.common.errors import invalid_field
+from services.common.errors import ServiceError, invalid_field
+from services.common.logs import get_logger
+from services.escalation.documents import Documents, Passage
+from services.escalation.open_turns import OpenTurns
 from services.escalation.store import turn_completions, turn_failures, turn_leases, turn_openings
 from services.escalation.store.database import Database, write_through_races
 from services.escalation.store.identity import new_id
-from services.escalation.store.turn_completions import Ending
+from services.escalation.store.turn_completions import Ending, Open
 from services.escalation.store.turn_openings import Begun, Terms
 from services.escalation.store.waiting import anyone_available
 from services.escalation.turns import closing as closings
@@ -28,12 +32,17 @@ from services.escalation.turns.opening import AskForDraft
 from services.escalation.turns.outcome import Outcome
 from services.escalation.turns.rules import Rules, RulesByTenant, Tenant
 from services.escalation.turns.scoring import Instructions, Scoring
+from services.topics import small_talk
+from services.topics.search_text import search_text
 
 if TYPE_CHECKING:
     from services.escalation.tenants import ChannelRecord
 
 DEFAULT_LEASE: Final = timedelta(seconds=300)
 _LONGEST_LEASE: Final = timedelta(hours=1)
+# A turn is begun even where the documents cannot be searched.
+_SEARCH_SECONDS: Final = 1.0
+_log = get_logger(__name__)
 _AUTHORS: Final = {
     "customer": HistoryMessage.CUSTOMER,
     "ai_agent": HistoryMessage.ASSISTANT,
@@ -51,7 +60,10 @@ class Directory(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class DraftOrder:
-    """What a responder needs beside the fence of the turn; `llm` and `channel` with their secrets."""
+    """What a responder needs beside the fence of the turn; `llm` and `channel` with their secrets.
+
+    `passages`: what a search for the message found, None: none was made.
+    """
 
     history: tuple[HistoryMessage, ...]
     llm: LlmSettings
@@ -61,6 +73,7 @@ class DraftOrder:
     locale: str
     redact: bool
     channel: ChannelRecord | None = None
+    passages: Sequence[Passage] | None = None
 
 
 class TurnDesk:
@@ -74,16 +87,21 @@ class TurnDesk:
         scoring: Scoring,
         clock: Clock,
         enabled_globally: bool,
+        documents: Documents | None = None,
     ) -> None:
-        """`enabled_globally`: ENABLE_CONFIDENCE_ESCALATION."""
+        """`enabled_globally`: ENABLE_CONFIDENCE_ESCALATION. Without `documents` callers search themselves."""
         self._database = database
         self._directory = directory
         self._scoring = scoring
         self._clock = clock
         self._rules = RulesByTenant(enabled_globally=enabled_globally)
+        self._documents = documents
+        self._open = OpenTurns()
 
-    async def begin(self, arrival: Arrival, lease: timedelta | None) -> tuple[Begun, DraftOrder | None]:
-        """Record a message and say what to do with it; an order with AskForDraft.
+    async def begin(
+        self, arrival: Arrival, lease: timedelta | None, *, passages: int = 0
+    ) -> tuple[Begun, DraftOrder | None]:
+        """Record a message and say what to do with it; an order with AskForDraft, with up to `passages`.
 
         Raises ServiceError: INVALID for a message of nothing, NOT_FOUND for tenant or conversation,
         CONFLICT for a message id that stands for another message.
@@ -107,12 +125,14 @@ class TurnDesk:
         )
         if not isinstance(begun.opening, AskForDraft):
             return begun, None
+        self._open.put(tenant.id, begun.opening.fence, _open(begun, arrival, instructions.marker_tag))
+        history = _history(begun.history)
         llm = LlmSettings()
         llm.CopyFrom(settings.llm)
         if key := tenant.llm_api_key.reveal():
             llm.api_key = key
         order = DraftOrder(
-            history=_history(begun.history),
+            history=history,
             llm=llm,
             instructions=instructions,
             brand_name=settings.brand_name,
@@ -120,6 +140,7 @@ class TurnDesk:
             locale=settings.locale,
             redact=settings.privacy.redact,
             channel=tenant.channel(arrival.channel),
+            passages=await self._search(arrival, history, passages),
         )
         return begun, order
 
@@ -130,16 +151,28 @@ class TurnDesk:
         """
         tenant = await self._directory.get(tenant_id)
         rules = await self._rules_now(tenant)
-        found = await self._database.read(
-            lambda connection: turn_completions.look(connection, tenant_id, turn_id, fence), brief=True
-        )
-        if isinstance(found, Outcome):
-            return found
+        found: Open | Outcome | None = self._open.take(tenant_id, turn_id, fence)
+        while True:
+            if found is None:
+                found = await self._database.read(
+                    lambda connection: turn_completions.look(connection, tenant_id, turn_id, fence),
+                    brief=True,
+                )
+            if isinstance(found, Outcome):
+                return found
+            outcome = await self._end(tenant_id, found, fence, draft, rules)
+            if outcome is not None:
+                return outcome
+            found = None
+
+    async def _end(
+        self, tenant_id: str, found: Open, fence: int, draft: Draft, rules: Rules
+    ) -> Outcome | None:
         now = self._clock.now()
         policy = rules.staged(found.channel, found.conversation_id)
         question = Question(
             tenant_id,
-            turn_id,
+            found.turn_id,
             found.text,
             found.urgent,
             found.marker_tag,
@@ -237,12 +270,40 @@ class TurnDesk:
             ),
         )
 
+    async def _search(
+        self, arrival: Arrival, history: Sequence[HistoryMessage], limit: int
+    ) -> Sequence[Passage] | None:
+        """Passages for the message; None where none are wanted or none can be had in time."""
+        if not limit or self._documents is None or small_talk.kind_of(arrival.text):
+            return None
+        asked = (said.text for said in reversed(history) if said.author == HistoryMessage.CUSTOMER)
+        query = search_text(arrival.text, next(asked, ""))
+        try:
+            async with asyncio.timeout(_SEARCH_SECONDS):
+                return await self._documents.search(arrival.tenant_id, query, limit=limit)
+        except (ServiceError, TimeoutError) as error:
+            _log.warning("no passages with the draft task", error=str(error) or "timeout")
+            return None
+
     async def _rules_now(self, tenant: Tenant) -> Rules:
         rules = self._rules.of(tenant)
         there = True
         if rules.handover.require_presence:
             there = await self._database.read(lambda connection: anyone_available(connection, tenant.id))
         return rules.at(self._clock.now(), anyone_available=there)
+
+
+def _open(begun: Begun, arrival: Arrival, marker_tag: str) -> Open:
+    return Open(
+        begun.turn_id,
+        begun.conversation_id,
+        arrival.channel,
+        arrival.text,
+        arrival.urgent,
+        marker_tag,
+        begun.history,
+        begun.last_message_id,
+    )
 
 
 def _lease(wanted: timedelta | None) -> timedelta:

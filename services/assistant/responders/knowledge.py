@@ -29,14 +29,11 @@ class KnowledgeResponder:
         kind = small_talk.kind_of(question)
         if kind:
             return _reply(text(kind, task.locale))
-        earlier = earlier_question(task.history)
         try:
-            found = await self._retrieval.find(
-                question, earlier=earlier, tenant_id=tenant_id, seconds=seconds
-            )
+            found = await self._retrieval.for_task(task, question, tenant_id=tenant_id, seconds=seconds)
         except ServiceError as error:
             return failed("knowledge_unavailable", f"{error.kind.name}: {error}", responder=NAME, model=MODEL)
-        best = answer(question, found.sources, earlier=earlier)
+        best = answer(question, found.sources, earlier=earlier_question(task.history))
         reply = best.text or text("unknown", task.locale)
         draft = _reply(reply)
         draft.passages.extend(found.passages)

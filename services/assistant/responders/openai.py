@@ -19,7 +19,7 @@ from services.assistant.responders.completion import Completion
 from services.assistant.responders.limits import MAX_SAMPLES, MODEL_BYTES, clip, failed
 from services.assistant.responders.openai_call import Failure, Server, ask
 from services.assistant.responders.openai_clients import DEFAULT_BASE_URL, Clients, load
-from services.assistant.responders.retrieval import Retrieval, earlier_question
+from services.assistant.responders.retrieval import Retrieval
 from services.common.errors import ServiceError
 from services.common.logs import get_logger
 
@@ -131,11 +131,8 @@ class OpenAIResponder:
         self, task: DraftTask, question: str, tenant_id: str, limit: float
     ) -> tuple[Passage, ...]:
         try:
-            found = await self._retrieval.find(
-                question,
-                earlier=earlier_question(task.history),
-                tenant_id=tenant_id,
-                seconds=min(_SEARCH_SECONDS, limit / 3),
+            found = await self._retrieval.for_task(
+                task, question, tenant_id=tenant_id, seconds=min(_SEARCH_SECONDS, limit / 3)
             )
         except ServiceError as error:
             # The model can answer without; the score sees that there were no passages.

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Final
 
 from metachat.escalation.v1 import knowledge_pb2, knowledge_pb2_grpc
 
-from services.escalation.documents import Documents, PutDocument
+from services.escalation.documents import Documents, Passage, PutDocument
 from services.escalation.servicers.requests import tenant_of
 from services.escalation.servicers.translation import timestamp
 from services.escalation.store.pages import page_size, page_token, position_of
@@ -92,18 +93,21 @@ class KnowledgeServicer(knowledge_pb2_grpc.KnowledgeServiceServicer):
     ) -> knowledge_pb2.SearchResponse:
         """See the contract."""
         found = await self._documents.search(tenant_of(request.tenant_id), request.query, limit=request.limit)
-        return knowledge_pb2.SearchResponse(
-            passages=[
-                knowledge_pb2.FoundPassage(
-                    document_id=passage.document_id,
-                    title=passage.title,
-                    text=passage.text,
-                    coverage=passage.coverage,
-                    rank=passage.rank,
-                )
-                for passage in found
-            ]
+        return knowledge_pb2.SearchResponse(passages=passage_messages(found))
+
+
+def passage_messages(found: Iterable[Passage]) -> list[knowledge_pb2.FoundPassage]:
+    """Passages as callers get them."""
+    return [
+        knowledge_pb2.FoundPassage(
+            document_id=passage.document_id,
+            title=passage.title,
+            text=passage.text,
+            coverage=passage.coverage,
+            rank=passage.rank,
         )
+        for passage in found
+    ]
 
 
 def _document(found: PutDocument) -> knowledge_pb2.Document:

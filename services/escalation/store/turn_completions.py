@@ -23,7 +23,10 @@ from services.escalation.turns.outcome import Outcome, Scored, from_row
 
 @dataclass(frozen=True, slots=True)
 class Open:
-    """A turn that waits for its draft, with what the draft is judged on."""
+    """A turn that waits for its draft, with what the draft is judged on.
+
+    `last_message_id`: the newest message of the conversation then; empty: it does not matter.
+    """
 
     turn_id: str
     conversation_id: str
@@ -32,6 +35,7 @@ class Open:
     urgent: bool
     marker_tag: str
     history: Sequence[turns.Row]
+    last_message_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,9 +84,10 @@ def complete(
     ending: Ending,
     terms: Terms,
     now: datetime,
-) -> Outcome:
+) -> Outcome | None:
     """Record the end of a turn. What a person has by now stays with the person: then nothing is sent.
 
+    None, and nothing is recorded, where more was said since `found`: the draft was judged on too little.
     Raises ServiceError(STALE) where the turn is in other hands.
     """
     with holding(connection, tenant_id, found.conversation_id, now) as conversation:
@@ -93,6 +98,8 @@ def complete(
         if TurnState(row["state"]) not in OPEN:
             return from_row(row)
         _check(row, fence)
+        if found.last_message_id and found.last_message_id != conversation.last_message_id:
+            return None
         return _end(connection, conversation, row, ending, terms, now)
 
 

@@ -50,8 +50,8 @@ class Terms:
 class Begun:
     """What was recorded, and what to do now.
 
-    `outcome` stands with Recorded and Escalate, `held_by` with Hold (empty: nobody yet), `history` with
-    AskForDraft.
+    `outcome` stands with Recorded and Escalate, `held_by` with Hold (empty: nobody yet), `history` and the
+    conversation's `last_message_id` as of now with AskForDraft.
     """
 
     opening: Opening
@@ -61,6 +61,7 @@ class Begun:
     outcome: Outcome | None = None
     held_by: str = ""
     history: Sequence[turns.Row] = ()
+    last_message_id: str = ""
 
 
 def begin(connection: Connection, arrival: Arrival, terms: Terms, now: datetime) -> Begun:
@@ -277,7 +278,16 @@ def _carry_out(
         case openings.Recorded() | openings.InProgress():
             raise AssertionError("only a settled turn is answered like this")
     conversations.save(connection, conversation, now)
-    return Begun(opening, turn_id, conversation.id, inbound_id, outcome, held_by, history)
+    return Begun(
+        opening,
+        turn_id,
+        conversation.id,
+        inbound_id,
+        outcome,
+        held_by,
+        history,
+        conversation.last_message_id,
+    )
 
 
 def _sent_at(given: datetime | None, now: datetime) -> datetime:
