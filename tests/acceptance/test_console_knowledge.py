@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator
 
 import httpx
@@ -70,6 +71,66 @@ async def test_documents_are_added_found_and_deleted(browser: ConsoleBrowser) ->
     assert "owned" not in await page.title()
 
 
+async def test_a_document_is_opened_and_changed_and_two_people_meet(
+    browser: ConsoleBrowser, installation: Installation
+) -> None:
+    operator = installation.operator_token
+
+    def put(text: str) -> None:
+        answer = httpx.put(
+            f"{installation.url}/api/tenants/metrica/documents/mill",
+            json={"title": f"The mill {SCRIPT}", "text": text, "source": "Ana"},
+            headers={"Authorization": f"Bearer {operator}"},
+            timeout=30,
+        )
+        assert answer.status_code == 200, answer.text
+
+    def text_now() -> str:
+        return str(installation.get("/api/tenants/metrica/documents/mill", token=operator).json()["text"])
+
+    put("The mill opens at nine.\nIt closes at five.")
+    page = await browser.page()
+    await page.goto(browser.url("/t/metrica/knowledge"))
+    await connected(page)
+    await page.get_by_role("link", name="The mill").first.click()
+    await page.wait_for_url("**/knowledge/mill")
+    await connected(page)
+    text = page.get_by_label("Text", exact=True)
+    await expect(text).to_have_value("The mill opens at nine.\nIt closes at five.")
+    await text.fill("The mill opens at ten.\nIt closes at five.\nOn Mondays it is closed.")
+    await page.wait_for_function("Object.keys(localStorage).some(k => k.includes('document:mill'))")
+    await page.reload()
+    await connected(page)
+    await expect(text).to_have_value(re.compile("On Mondays"))  # what was not saved is back
+    await picture(page, "document")
+    await page.get_by_role("button", name="Save", exact=True).click()
+    said = page.get_by_role("status").filter(has_text="Saved.")
+    await expect(said).to_contain_text("2 lines added. 1 line removed. It is searched as 1 passage.")
+    assert text_now().endswith("On Mondays it is closed.")
+    await axe(page)
+    await page.set_viewport_size({"width": 390, "height": 844})
+    await no_sideways_scroll(page)
+
+    await text.fill("Mine.")
+    put("Theirs.")
+    await page.get_by_role("button", name="Save", exact=True).click()
+    dialog = page.get_by_role("dialog", name="Somebody else has saved meanwhile")
+    await expect(dialog).to_contain_text("Theirs.")
+    await axe(page)
+    await dialog.get_by_role("button", name="Cancel").click()
+    await expect(text).to_have_value("Mine.")
+    assert text_now() == "Theirs."
+    await page.get_by_role("button", name="Save", exact=True).click()
+    await dialog.get_by_role("button", name="Save mine instead").click()
+    await expect(said).to_be_visible()
+    assert text_now() == "Mine."
+    await page.get_by_role("button", name="Delete").click()
+    await page.get_by_role("dialog").get_by_role("button", name="Delete").click()
+    await page.wait_for_url("**/knowledge")
+    assert installation.get("/api/tenants/metrica/documents/mill", token=operator).status_code == 404
+    assert "owned" not in await page.title()
+
+
 async def test_an_agent_reads_but_does_not_replace(browser: ConsoleBrowser) -> None:
     made = browser.installation.post(
         "/api/tenants/metrica/keys",
@@ -82,6 +143,11 @@ async def test_an_agent_reads_but_does_not_replace(browser: ConsoleBrowser) -> N
     await expect(page.get_by_role("row").nth(1)).to_be_visible()
     await expect(page.locator("input[type=file]")).to_have_count(0)
     await expect(page.locator("tbody button")).to_have_count(0)
+    await axe(page)
+    await page.locator("tbody a").first.click()
+    await page.wait_for_url("**/knowledge/*")
+    await expect(page.locator("pre.said")).to_be_visible()
+    await expect(page.locator("main textarea")).to_have_count(0)
     await axe(page)
 
 

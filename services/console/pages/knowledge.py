@@ -87,7 +87,9 @@ class _Knowledge:
                     for passage in answer.passages:
                         with ui.element("li").classes("stack"):
                             with ui.element("div").classes("line"):
-                                Words("strong", passage.title).classes("cut").props["title"] = passage.title
+                                link = Words("a", passage.title).classes("cut strong")
+                                link.props["title"] = passage.title
+                                link.props["href"] = visit.path(f"knowledge/{passage.document_id}")
                                 Words(
                                     "span",
                                     texts(
@@ -140,7 +142,7 @@ class _Knowledge:
         with self._body:
             for document in found:
                 with ui.element("tr"):
-                    cell(document.title, wide=True)
+                    cell(document.title, link=visit.path(f"knowledge/{document.id}"), wide=True)
                     cell(document.id, wide=True)
                     cell(number(document.passages, visit.locale), number=True)
                     cell(document.source, wide=True)
