@@ -59,7 +59,8 @@ class Reviews:
 
     async def last(self, turn_id: str) -> handoff_pb2.RecordedVerdict | None:
         """What counts of what was said of a turn; None where nobody said anything."""
-        return verdict_message(await self._database.read(lambda c: store.last_verdict(c, turn_id)))
+        row = await self._database.read(lambda c: store.last_verdict(c, turn_id))
+        return None if row is None else verdict_message(row)
 
     async def record(self, spoken: Spoken) -> handoff_pb2.RecordedVerdict:
         """Record what a person says of a turn's draft; a request id that was seen answers as it did."""
@@ -123,10 +124,8 @@ class Reviews:
         return await self._database.write(unit)
 
 
-def verdict_message(row: Mapping[Any, Any] | None) -> handoff_pb2.RecordedVerdict | None:
-    """A verdict (a row of `verdicts`) for callers; None for none."""
-    if row is None:
-        return None
+def verdict_message(row: Mapping[Any, Any]) -> handoff_pb2.RecordedVerdict:
+    """A verdict (a row of `verdicts`) for callers."""
     return handoff_pb2.RecordedVerdict(
         id=row["id"],
         correct=row["correct"],

@@ -218,15 +218,14 @@ class InsightServicer(ListRpcs, ReliabilityRpcs, insight_pb2_grpc.InsightService
         tenant = await self._directory.get(tenant_of(request.tenant_id))
         found = await self._replays.replay(tenant, request.turn_id, rescore=request.rescore)
         scorer = found.recorded.scorer_version
+        verdict = await self._database.read(lambda c: last_verdict(c, found.recorded.turn_id))
         return insight_pb2.ReplayDecisionResponse(
             recorded=outcome_message(found.recorded),
             replayed=None if found.replayed is None else decision_message(found.replayed, scorer),
             today=None if found.today is None else decision_message(found.today, found.scorer_today),
             reproduced=found.reproduced,
             differences=found.differences,
-            verdict=verdict_message(
-                await self._database.read(lambda c: last_verdict(c, found.recorded.turn_id))
-            ),
+            verdict=None if verdict is None else verdict_message(verdict),
         )
 
     def _period(self, request: Any) -> Period:
