@@ -116,7 +116,8 @@ def fill(connection: Connection, dialect: Dialect, count: int) -> None:
     begin = (NOW - timedelta(days=DAYS)).timestamp()
     step = DAYS * 86400 / count
     at = dialect.moment(f"{begin} + i * {step}")
-    later = dialect.moment(f"{begin} + i * {step} + 30 + (i * 31 % 900)")
+    waited = "30 + (i * 31 % 900)"
+    later = dialect.moment(f"{begin} + i * {step} + {waited}")
     now = dialect.moment(f"{begin}")
     run = connection.exec_driver_sql
     run(
@@ -146,10 +147,10 @@ def fill(connection: Connection, dialect: Dialect, count: int) -> None:
     )
     run(
         "INSERT INTO handoffs (id, tenant_id, conversation_id, turn_id, state, reason, created_at,"
-        f" claimed_at) {numbers.rstrip()}"
+        f" claimed_at, waited_seconds) {numbers.rstrip()}"
         f", scored AS (SELECT i, {SCORE} AS s FROM numbers)"
         f" SELECT 'h' || i, '{TENANT}', {conversation}, 't' || i, 'returned',"
-        f" 'low_confidence', {at}, {later} FROM scored WHERE s < 0.08"
+        f" 'low_confidence', {at}, {later}, {waited} FROM scored WHERE s < 0.08"
     )
     run(
         "INSERT INTO events (id, type, tenant_id, conversation_id, turn_id, data, created_at, published_at) "

@@ -32,6 +32,19 @@ class Caller:
 ANONYMOUS: Final = Caller(subject="anonymous", scopes=frozenset(), tenant_id=None)
 
 
+def identity_of(caller: Caller, name: str) -> str:
+    """Who it is that acts under `name`, as a text that is unique in the installation.
+
+    "user:ID" for a person who is signed in; else "key:ID/NAME" (several people may use a key), and
+    "operator:NAME" or "service:NAME" (whoever has that token says who acts).
+    """
+    if caller.acting_user:
+        return f"user:{caller.acting_user}"
+    if caller.key_id:
+        return f"key:{caller.key_id}/{name}"
+    return f"{'operator' if 'OPERATOR' in caller.scopes else 'service'}:{name}"
+
+
 class CallContext:
     """What is known about the call being served. One object a call: it is filled in as the call is
     admitted.

@@ -41,11 +41,30 @@ TRANSFERRED_EVENT: Final = "human_handoff.transferred"
 
 
 @dataclass(frozen=True, slots=True)
+class Agent:
+    """A person who acts. `name`: what people see; `id`: whose name it is (`caller.identity_of`), empty where
+    only the name is known.
+    """
+
+    name: str
+    id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class HandoffState:
-    """Where a handoff stands: one of STATES, and who has it (empty: nobody)."""
+    """Where a handoff stands: one of STATES, and who has it, as in Agent (empty: nobody)."""
 
     state: str
     claimed_by: str = ""
+    claimed_by_id: str = ""
+
+    def held_by(self, agent: Agent) -> bool:
+        """Whether it is this person's. Two people of one name are two; where only the name of one of them is
+        known, it is all there is to compare.
+        """
+        if self.claimed_by_id and agent.id:
+            return self.claimed_by_id == agent.id
+        return self.claimed_by == agent.name
 
 
 def agent_name(agent: str, field: str = "agent") -> str:
@@ -61,11 +80,11 @@ def agent_name(agent: str, field: str = "agent") -> str:
     return name
 
 
-def claim(handoff: HandoffState, agent: str) -> bool:
+def claim(handoff: HandoffState, agent: Agent) -> bool:
     """Whether the claim changes anything; False where this agent has it already.
 
-    Raises ServiceError(NOT_READY), with the holder as `claimed_by` in its metadata, where somebody else has
-    it, and for a handoff that has ended.
+    Raises ServiceError(NOT_READY), with the holder as `claimed_by` and `claimed_by_id` in its metadata, where
+    somebody else has it, and for a handoff that has ended.
     """
     _refuse_ended(handoff, "claimed")
     if handoff.state == CLAIMED and handoff.claimed_by != ELSEWHERE:
@@ -74,7 +93,7 @@ def claim(handoff: HandoffState, agent: str) -> bool:
     return True
 
 
-def reply(handoff: HandoffState, agent: str) -> None:
+def reply(handoff: HandoffState, agent: Agent) -> None:
     """Raise ServiceError(NOT_READY) unless the agent has the handoff."""
     _refuse_ended(handoff, "answered")
     if handoff.state == WAITING or handoff.claimed_by == ELSEWHERE:
@@ -98,7 +117,7 @@ def source_of(text: str, draft: str, *, from_draft: bool) -> str:
     return ON_BEHALF if from_draft or (draft and text.split() == draft.split()) else OWN_WORDS
 
 
-def end(handoff: HandoffState, agent: str, state: str) -> bool:
+def end(handoff: HandoffState, agent: Agent, state: str) -> bool:
     """Whether giving back (`state` RETURNED) or closing (CLOSED) changes anything; False where it is so
     already.
 
@@ -112,16 +131,27 @@ def end(handoff: HandoffState, agent: str, state: str) -> bool:
     return True
 
 
-def transfer(handoff: HandoffState, agent: str, to_agent: str) -> bool:
-    """Whether giving it to `to_agent` (empty: back to the list) changes anything.
+def transfer(handoff: HandoffState, agent: Agent, to_agent: Agent | None, *, overrules: bool = False) -> bool:
+    """Whether giving it to `to_agent` (None: back to the list) changes anything.
 
-    Whoever sees it on the list may give it to anybody. Raises ServiceError(NOT_READY) where somebody else
-    has it, and for a handoff that has ended.
+    Whoever sees it on the list may give it to anybody, and who `overrules` may give away what others have.
+    Raises ServiceError(NOT_READY) where somebody else has it, and for a handoff that has ended.
     """
     _refuse_ended(handoff, "transferred")
-    if handoff.state == CLAIMED and handoff.claimed_by != to_agent:
+    if handoff.state == WAITING:
+        return to_agent is not None
+    if to_agent is not None and handoff.held_by(to_agent):
+        return False
+    if not overrules:
         _refuse_other(handoff, agent)
-    return handoff.claimed_by != to_agent
+    return True
+
+
+def recognised(handoff: HandoffState, agent: Agent) -> bool:
+    """Whether a claim that was held by a name alone is this person's from now on: whoever of that name acts
+    first.
+    """
+    return handoff.state == CLAIMED and not handoff.claimed_by_id and handoff.claimed_by == agent.name
 
 
 def priority_of(row: Mapping[Any, Any], now: datetime) -> float:
@@ -147,7 +177,7 @@ def waiting_seconds(
     return max(0.0, (until - created_at).total_seconds())
 
 
-def waited_until(created_at: datetime, claimed_at: datetime) -> int:
+def kept_wait(created_at: datetime, claimed_at: datetime) -> int:
     """The wait that ends with a claim, as it is kept: whole seconds."""
     return int(waiting_seconds(created_at, claimed_at, None, claimed_at) + 0.5)
 
@@ -185,11 +215,12 @@ def _refuse_ended(handoff: HandoffState, wanted: str) -> None:
         )
 
 
-def _refuse_other(handoff: HandoffState, agent: str) -> None:
-    if handoff.claimed_by not in (agent, ELSEWHERE):
+def _refuse_other(handoff: HandoffState, agent: Agent) -> None:
+    if handoff.claimed_by != ELSEWHERE and not handoff.held_by(agent):
+        another = "another person called " if handoff.claimed_by == agent.name else ""
         raise ServiceError(
             Kind.NOT_READY,
-            f"{handoff.claimed_by} has this handoff",
+            f"{another}{handoff.claimed_by} has this handoff",
             reason="CLAIMED_BY_OTHER",
-            metadata={"claimed_by": handoff.claimed_by},
+            metadata={"claimed_by": handoff.claimed_by, "claimed_by_id": handoff.claimed_by_id},
         )

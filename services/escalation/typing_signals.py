@@ -23,7 +23,6 @@ from services.common.queue.port import Envelope, Queue, QueueName, QueueUnavaila
 from services.common.queue.topology import Partitions
 from services.escalation import handoffs as rules
 from services.escalation.handoff_priority import window_end
-from services.escalation.handoffs import HandoffState
 from services.escalation.servicers.translation import channel_kind, timestamp
 from services.escalation.store import conversations, typing
 from services.escalation.store import handoffs as store
@@ -73,7 +72,7 @@ class TypingSignals:
             row = store.find_handoff(connection, act.tenant_id, act.handoff_id)
             if row is None:
                 raise no_such_handoff()
-            rules.reply(HandoffState(row["state"], row["claimed_by"]), act.agent)
+            rules.reply(store.state_of(row), act.agent)
             typing.types(connection, row["conversation_id"], self._clock.now())
             return row
 

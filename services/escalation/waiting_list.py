@@ -18,11 +18,12 @@ from services.common.clock import Clock
 from services.common.errors import Kind, ServiceError, invalid_field
 from services.escalation import handoffs as rules
 from services.escalation.handoff_summary import Summary, summarise
-from services.escalation.handoffs import HandoffState
-from services.escalation.store import conversations, request_log
+from services.escalation.handoffs import Agent
+from services.escalation.store import conversations, recipients, request_log
 from services.escalation.store import handoffs as store
 from services.escalation.store.conversations import LockedConversation
 from services.escalation.store.database import Database
+from services.escalation.store.recipients import Recipient
 from services.escalation.store.records import add_event, add_outbound
 from services.escalation.store.verdicts import withheld_draft
 from services.escalation.store.waiting import notify
@@ -77,7 +78,7 @@ class Act:
 
     tenant_id: str
     handoff_id: str
-    agent: str
+    agent: Agent
     request_id: str = ""
 
 
@@ -150,18 +151,12 @@ class WaitingList:
         def change(
             connection: Connection, conversation: LockedConversation, row: RowMapping, now: datetime
         ) -> None:
-            if not rules.claim(_state(row), act.agent):
+            if not rules.claim(store.state_of(row), act.agent):
+                _recognise(connection, act, row)
                 return
-            store.change_handoff(
-                connection,
-                act.tenant_id,
-                act.handoff_id,
-                state=rules.CLAIMED,
-                claimed_by=act.agent,
-                claimed_at=now,
-            )
-            conversation.set(status=conversations.ASSIGNED_HUMAN, assigned_to=act.agent)
-            notify(connection, conversation, rules.agent_joined_text(settings, act.agent), now)
+            store.take(connection, row, name=act.agent.name, identity=act.agent.id, now=now)
+            conversation.set(status=conversations.ASSIGNED_HUMAN, assigned_to=act.agent.name)
+            notify(connection, conversation, rules.agent_joined_text(settings, act.agent.name), now)
             _event(connection, rules.CLAIMED_EVENT, act, row, now)
 
         return await self._act(act, "ClaimHandoff", change)
@@ -173,7 +168,7 @@ class WaitingList:
         def change(
             connection: Connection, conversation: LockedConversation, row: RowMapping, now: datetime
         ) -> None:
-            if not rules.end(_state(row), act.agent, rules.RETURNED):
+            if not rules.end(store.state_of(row), act.agent, rules.RETURNED):
                 return
             store.change_handoff(
                 connection, act.tenant_id, act.handoff_id, state=rules.RETURNED, ended_at=now
@@ -192,33 +187,37 @@ class WaitingList:
         def change(
             connection: Connection, conversation: LockedConversation, row: RowMapping, now: datetime
         ) -> None:
-            if not rules.end(_state(row), act.agent, rules.CLOSED):
+            if not rules.end(store.state_of(row), act.agent, rules.CLOSED):
                 return
             store.change_handoff(connection, act.tenant_id, act.handoff_id, state=rules.CLOSED, ended_at=now)
-            notify(connection, conversation, rules.closed_text(settings, act.agent), now)
+            notify(connection, conversation, rules.closed_text(settings, act.agent.name), now)
             conversation.set(status=conversations.CLOSED, assigned_to="")
             _event(connection, rules.CLOSED_EVENT, act, row, now)
 
         return await self._act(act, "CloseConversation", change)
 
-    async def transfer(self, act: Act, to_agent: str) -> RowMapping:
-        """Give the handoff to another person, or (`to_agent` empty) back to the waiting list."""
+    async def transfer(self, act: Act, to: Recipient, *, overrules: bool = False) -> RowMapping:
+        """Give the handoff to another person, or back to the waiting list.
+
+        `overrules`: even if somebody else has it. Raises ServiceError(INVALID) where it is not clear to whom.
+        """
         settings = await self._settings(act)
 
         def change(
             connection: Connection, conversation: LockedConversation, row: RowMapping, now: datetime
         ) -> None:
-            if not rules.transfer(_state(row), act.agent, to_agent):
+            agent = recipients.found(connection, act.tenant_id, to)
+            may = overrules or recipients.administers(connection, act.tenant_id, act.agent)
+            if not rules.transfer(store.state_of(row), act.agent, agent, overrules=may):
                 return
-            if to_agent:
-                values = {"state": rules.CLAIMED, "claimed_by": to_agent, "claimed_at": now}
+            name = "" if agent is None else agent.name
+            if agent is None:
+                store.put_back(connection, row, now)
             else:
-                values = {"state": rules.WAITING, "claimed_by": "", "claimed_at": None, "listed_at": now}
-            store.change_handoff(connection, act.tenant_id, act.handoff_id, **values)
-            conversation.set(assigned_to=to_agent)
-            if to_agent:
-                notify(connection, conversation, rules.agent_joined_text(settings, to_agent), now)
-            _event(connection, rules.TRANSFERRED_EVENT, act, row, now, toAgent=to_agent)
+                store.take(connection, row, name=name, identity=agent.id, now=now)
+                notify(connection, conversation, rules.agent_joined_text(settings, name), now)
+            conversation.set(assigned_to=name)
+            _event(connection, rules.TRANSFERRED_EVENT, act, row, now, toAgent=name)
 
         return await self._act(act, "TransferHandoff", change)
 
@@ -244,11 +243,12 @@ class WaitingList:
                         raise _other_request(act)
                     return sent
                 row = _found(connection, act.tenant_id, act.handoff_id)
-                rules.reply(_state(row), act.agent)
+                rules.reply(store.state_of(row), act.agent)
+                _recognise(connection, act, row)
                 draft = withheld_draft(connection, row["turn_id"] or "", conversation.id)
                 source = rules.source_of(words, draft, from_draft=from_draft)
                 message_id = conversations.add_message(
-                    connection, conversation, source=source, text=words, author=act.agent, now=now
+                    connection, conversation, source=source, text=words, author=act.agent.name, now=now
                 )
                 queued = add_outbound(
                     connection, conversation, message_id=message_id, kind=_HUMAN_REPLY, text=words, now=now
@@ -258,7 +258,7 @@ class WaitingList:
                     conversation_id=conversation.id,
                     source=conversation_pb2.Message.Source.Value(source.upper()),
                     text=words,
-                    author=act.agent,
+                    author=act.agent.name,
                     delivery="queued" if queued else "",
                 )
                 message.created_at.FromDatetime(now)
@@ -310,8 +310,9 @@ def _present(conversation: LockedConversation | None) -> LockedConversation:
     return conversation
 
 
-def _state(row: RowMapping) -> HandoffState:
-    return HandoffState(row["state"], row["claimed_by"])
+def _recognise(connection: Connection, act: Act, row: RowMapping) -> None:
+    if act.agent.id and rules.recognised(store.state_of(row), act.agent):
+        store.change_handoff(connection, act.tenant_id, act.handoff_id, claimed_by_id=act.agent.id)
 
 
 def _other_request(act: Act) -> ServiceError:
@@ -333,7 +334,7 @@ def _event(connection: Connection, type_: str, act: Act, row: RowMapping, now: d
         now=now,
         data={
             "handoffId": act.handoff_id,
-            "agent": act.agent,
+            "agent": act.agent.name,
             "reason": row["reason"],
             "waitingSeconds": round(waited, 3),
             **more,

@@ -8,12 +8,14 @@ from typing import Any, Final
 
 from metachat.escalation.v1 import conversation_pb2, handoff_pb2, handoff_pb2_grpc
 
+from services.common.caller import current_caller, identity_of
 from services.common.clock import Clock
 from services.common.errors import ServiceError, invalid_field
 from services.escalation import handoffs as rules
 from services.escalation.handoff_priority import window_end
 from services.escalation.handoff_summary import SOURCE
 from services.escalation.handoff_watch import HandoffWatch
+from services.escalation.handoffs import Agent
 from services.escalation.reviews import Reviews
 from services.escalation.servicers.requests import line, tenant_of
 from services.escalation.servicers.reviews import ReviewRpcs
@@ -26,11 +28,14 @@ from services.escalation.servicers.translation import (
     timestamp,
 )
 from services.escalation.store.pages import page_size, page_token, position_of
+from services.escalation.store.recipients import Recipient
 from services.escalation.typing_signals import AGAIN, TypingSignals
 from services.escalation.waiting_list import Act, Rank, WaitingList
 from services.escalation.written_summaries import WrittenSummaries
 
 _PAGE: Final = 50
+# Who may give away what somebody else has: a person who has left must not keep a customer.
+_OVERRULING: Final = frozenset({"ADMIN", "OPERATOR"})
 
 
 class HandoffServicer(ReviewRpcs, handoff_pb2_grpc.HandoffServiceServicer):
@@ -139,8 +144,10 @@ class HandoffServicer(ReviewRpcs, handoff_pb2_grpc.HandoffServiceServicer):
         self, request: handoff_pb2.TransferHandoffRequest, _context: Any
     ) -> handoff_pb2.Handoff:
         """See the contract."""
-        to_agent = rules.agent_name(request.to_agent, "to_agent") if request.to_agent.strip() else ""
-        return self._message(await self._waiting_list.transfer(_act(request), to_agent))
+        name = rules.agent_name(request.to_agent, "to_agent") if request.to_agent.strip() else ""
+        to = Recipient(name, request.to_user_id)
+        overrules = not current_caller().scopes.isdisjoint(_OVERRULING)
+        return self._message(await self._waiting_list.transfer(_act(request), to, overrules=overrules))
 
     async def WatchHandoffs(
         self, request: handoff_pb2.WatchHandoffsRequest, _context: Any
@@ -164,6 +171,7 @@ def handoff_message(row: Any, now: datetime) -> handoff_pb2.Handoff:
         reason=row["reason"],
         score=row["score"],
         claimed_by=row["claimed_by"],
+        claimed_by_id=row["claimed_by_id"],
         created_at=timestamp(row["created_at"]),
         claimed_at=timestamp(row["claimed_at"]),
         ended_at=timestamp(row["ended_at"]),
@@ -183,10 +191,11 @@ def handoff_message(row: Any, now: datetime) -> handoff_pb2.Handoff:
 
 
 def _act(request: Any) -> Act:
+    name = rules.agent_name(request.agent)
     return Act(
         tenant_id=tenant_of(request.tenant_id),
         handoff_id=request.handoff_id,
-        agent=rules.agent_name(request.agent),
+        agent=Agent(name, identity_of(current_caller(), name)),
         request_id=line(getattr(request, "request_id", ""), "request_id"),
     )
 

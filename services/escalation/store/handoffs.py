@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
 from sqlalchemy import Connection, Insert, RowMapping, Select, and_, bindparam, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
+from services.escalation import handoffs as rules
 from services.escalation.store import deferred, wakeups
 from services.escalation.store.handover_schema import handoff_clocks
 from services.escalation.store.schema import contacts, conversations, handoffs, messages, outbox, turns
@@ -57,6 +58,11 @@ def _rows() -> Select[Any]:
         .outerjoin(contacts, contacts.c.id == conversations.c.contact_id)
         .outerjoin(turns, turns.c.id == handoffs.c.turn_id)
     )
+
+
+def state_of(row: Mapping[Any, Any]) -> rules.HandoffState:
+    """Where a handoff stands and who has it."""
+    return rules.HandoffState(row["state"], row["claimed_by"], row["claimed_by_id"])
 
 
 def find_handoff(connection: Connection, tenant_id: str, handoff_id: str) -> RowMapping | None:
@@ -119,6 +125,40 @@ def change_handoff(connection: Connection, tenant_id: str, handoff_id: str, **va
     if values:
         connection.execute(update(handoffs).where(handoffs.c.id == handoff_id).values(**values))
     tell_of(connection, tenant_id, handoff_id)
+
+
+def take(connection: Connection, row: Mapping[Any, Any], *, name: str, identity: str, now: datetime) -> None:
+    """Put a handoff into somebody's hands; `row`: as it was. Where another person had it, the customer's wait
+    has ended before.
+    """
+    waited = row["waited_seconds"]
+    if row["state"] != rules.CLAIMED or waited is None:
+        waited = rules.kept_wait(row["created_at"], now)
+    change_handoff(
+        connection,
+        row["tenant_id"],
+        row["id"],
+        state=rules.CLAIMED,
+        claimed_by=name,
+        claimed_by_id=identity,
+        claimed_at=now,
+        waited_seconds=waited,
+    )
+
+
+def put_back(connection: Connection, row: Mapping[Any, Any], now: datetime) -> None:
+    """Put a claimed handoff onto the waiting list again."""
+    change_handoff(
+        connection,
+        row["tenant_id"],
+        row["id"],
+        state=rules.WAITING,
+        claimed_by="",
+        claimed_by_id="",
+        claimed_at=None,
+        waited_seconds=None,
+        listed_at=now,
+    )
 
 
 def tell_of(connection: Connection, tenant_id: str, handoff_id: str) -> None:

@@ -11,10 +11,9 @@ from sqlalchemy import ColumnElement, Connection, RowMapping, literal_column, se
 
 from services.common.errors import invalid_field
 from services.escalation import handoffs as rules
-from services.escalation.handoffs import HandoffState
 from services.escalation.store import conversations, outbox, places, records, request_log, waiting
 from services.escalation.store.conversations import LockedConversation, holding
-from services.escalation.store.handoffs import change_handoff
+from services.escalation.store.handoffs import change_handoff, put_back, state_of, take
 from services.escalation.store.schema import handoffs, messages
 from services.escalation.turns.model import Arrival
 
@@ -141,13 +140,12 @@ def let_go(
         ).scalar()
         if last == "customer":
             state, type_ = rules.WAITING, rules.TRANSFERRED_EVENT
-            values = {"state": state, "claimed_by": "", "claimed_at": None, "listed_at": now}
+            put_back(connection, row, now)
             conversation.set(assigned_to="")
         else:
             state, type_ = rules.RETURNED, rules.RETURNED_EVENT
-            values = {"state": state, "ended_at": now}
+            change_handoff(connection, tenant_id, handoff_id, state=state, ended_at=now)
             conversation.set(status=conversations.ACTIVE, assigned_to="", context_started_at=now)
-        change_handoff(connection, tenant_id, handoff_id, **values)
         records.add_event(
             connection,
             type_,
@@ -174,7 +172,7 @@ def _take_over(connection: Connection, conversation: LockedConversation, now: da
     outbox.cancel_replies(connection, conversation, now)
     query = select(handoffs).where(handoffs.c.conversation_id == conversation.id, handoffs.c.state.in_(_OPEN))
     row = connection.execute(query).mappings().first()
-    state = None if row is None else HandoffState(row["state"], row["claimed_by"])
+    state = None if row is None else state_of(row)
     if not rules.taken_elsewhere(state):
         return ""
     if row is None:
@@ -185,14 +183,7 @@ def _take_over(connection: Connection, conversation: LockedConversation, now: da
     else:
         handoff_id, turn_id, reason = row["id"], row["turn_id"], row["reason"]
         waited = rules.waiting_seconds(row["created_at"], None, None, now)
-        change_handoff(
-            connection,
-            conversation.tenant_id,
-            handoff_id,
-            state=rules.CLAIMED,
-            claimed_by=rules.ELSEWHERE,
-            claimed_at=now,
-        )
+        take(connection, row, name=rules.ELSEWHERE, identity="", now=now)
         conversation.set(status=conversations.ASSIGNED_HUMAN, assigned_to=rules.ELSEWHERE)
     records.add_event(
         connection,

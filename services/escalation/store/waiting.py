@@ -71,6 +71,7 @@ def open_plain(
             "reason": reason,
             "claimed_by": claimed_by,
             "claimed_at": now if claimed_by else None,
+            "waited_seconds": 0 if claimed_by else None,
             "created_at": now,
         },
     )

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -7,26 +8,27 @@ from metachat.escalation.v1.settings_pb2 import MessageSettings, TenantSettings
 
 from services.common.errors import Kind, ServiceError
 from services.escalation import handoffs
-from services.escalation.handoffs import CLAIMED, CLOSED, RETURNED, WAITING, HandoffState
+from services.escalation.handoffs import CLAIMED, CLOSED, RETURNED, WAITING, Agent, HandoffState
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
+ANA, BEN, EVA = Agent("Ana"), Agent("Ben"), Agent("Eva")
 
 
 def test_a_waiting_handoff_is_claimed_once():
-    assert handoffs.claim(HandoffState(WAITING), "Ana") is True
-    assert handoffs.claim(HandoffState(CLAIMED, "Ana"), "Ana") is False
+    assert handoffs.claim(HandoffState(WAITING), ANA) is True
+    assert handoffs.claim(HandoffState(CLAIMED, "Ana"), ANA) is False
 
 
 def test_the_loser_is_told_who_has_it():
     with pytest.raises(ServiceError) as refused:
-        handoffs.claim(HandoffState(CLAIMED, "Ana"), "Ben")
+        handoffs.claim(HandoffState(CLAIMED, "Ana"), BEN)
     assert refused.value.kind is Kind.NOT_READY
     assert "Ana" in refused.value.message
-    assert refused.value.metadata == {"claimed_by": "Ana"}
+    assert refused.value.metadata == {"claimed_by": "Ana", "claimed_by_id": ""}
 
 
 def test_only_the_one_who_has_it_replies():
-    handoffs.reply(HandoffState(CLAIMED, "Ana"), "Ana")
+    handoffs.reply(HandoffState(CLAIMED, "Ana"), ANA)
     for state in (
         HandoffState(WAITING),
         HandoffState(CLAIMED, "Ben"),
@@ -34,52 +36,92 @@ def test_only_the_one_who_has_it_replies():
         HandoffState(CLOSED),
     ):
         with pytest.raises(ServiceError):
-            handoffs.reply(state, "Ana")
+            handoffs.reply(state, ANA)
 
 
 @pytest.mark.parametrize("state", [RETURNED, CLOSED])
 def test_an_end_is_reached_from_waiting_or_by_the_holder_and_once(state):
-    assert handoffs.end(HandoffState(WAITING), "Ana", state) is True
-    assert handoffs.end(HandoffState(CLAIMED, "Ana"), "Ana", state) is True
-    assert handoffs.end(HandoffState(state, "Ana"), "Ana", state) is False
+    assert handoffs.end(HandoffState(WAITING), ANA, state) is True
+    assert handoffs.end(HandoffState(CLAIMED, "Ana"), ANA, state) is True
+    assert handoffs.end(HandoffState(state, "Ana"), ANA, state) is False
     with pytest.raises(ServiceError, match="Ben has"):
-        handoffs.end(HandoffState(CLAIMED, "Ben"), "Ana", state)
+        handoffs.end(HandoffState(CLAIMED, "Ben"), ANA, state)
     other = CLOSED if state == RETURNED else RETURNED
     with pytest.raises(ServiceError, match=other):
-        handoffs.end(HandoffState(other, "Ana"), "Ana", state)
+        handoffs.end(HandoffState(other, "Ana"), ANA, state)
 
 
+PEOPLE = [Agent("Ana", "user:1"), Agent("Ana", "user:2"), Agent("Ben", "key:1/Ben")]
 ACTIONS = {
-    "claim": lambda state, agent: handoffs.claim(state, agent) and HandoffState(CLAIMED, agent),
-    "return": lambda state, agent: (
-        handoffs.end(state, agent, RETURNED) and HandoffState(RETURNED, state.claimed_by)
+    "claim": lambda state, agent: (
+        handoffs.claim(state, agent) and HandoffState(CLAIMED, agent.name, agent.id)
     ),
-    "close": lambda state, agent: (
-        handoffs.end(state, agent, CLOSED) and HandoffState(CLOSED, state.claimed_by)
-    ),
+    "return": lambda state, agent: handoffs.end(state, agent, RETURNED) and replace(state, state=RETURNED),
+    "close": lambda state, agent: handoffs.end(state, agent, CLOSED) and replace(state, state=CLOSED),
 }
 
 
 def test_whoever_sees_it_on_the_list_may_give_it_to_anybody():
-    assert handoffs.transfer(HandoffState(WAITING), "Ana", "Ben") is True
-    assert handoffs.transfer(HandoffState(WAITING), "Ana", "") is False
-    assert handoffs.transfer(HandoffState(CLAIMED, "Ana"), "Ana", "Ben") is True
-    assert handoffs.transfer(HandoffState(CLAIMED, "Ana"), "Ana", "") is True
+    assert handoffs.transfer(HandoffState(WAITING), ANA, BEN) is True
+    assert handoffs.transfer(HandoffState(WAITING), ANA, None) is False
+    assert handoffs.transfer(HandoffState(CLAIMED, "Ana"), ANA, BEN) is True
+    assert handoffs.transfer(HandoffState(CLAIMED, "Ana"), ANA, None) is True
     # Done again by the same person it changes nothing.
-    assert handoffs.transfer(HandoffState(CLAIMED, "Ben"), "Ana", "Ben") is False
+    assert handoffs.transfer(HandoffState(CLAIMED, "Ben"), ANA, BEN) is False
 
 
-@pytest.mark.parametrize("to_agent", ["", "Eva", "Ana"])
+def test_who_may_overrule_gives_away_what_others_have():
+    held = HandoffState(CLAIMED, "Ben")
+    assert handoffs.transfer(held, ANA, EVA, overrules=True) is True
+    assert handoffs.transfer(held, ANA, None, overrules=True) is True
+    assert handoffs.transfer(held, ANA, BEN, overrules=True) is False
+    with pytest.raises(ServiceError):
+        handoffs.transfer(HandoffState(CLOSED, "Ben"), ANA, EVA, overrules=True)
+
+
+def test_two_people_of_one_name_are_two():
+    held = HandoffState(CLAIMED, "Ana", "user:1")
+    mine, other = Agent("Ana", "user:1"), Agent("Ana", "user:2")
+    assert handoffs.claim(held, mine) is False
+    handoffs.reply(held, mine)
+    assert handoffs.transfer(held, mine, other) is True
+    for attempt in (
+        lambda: handoffs.claim(held, other),
+        lambda: handoffs.reply(held, other),
+        lambda: handoffs.end(held, other, RETURNED),
+        lambda: handoffs.end(held, other, CLOSED),
+        lambda: handoffs.transfer(held, other, None),
+        lambda: handoffs.transfer(held, other, other),
+    ):
+        with pytest.raises(ServiceError, match="another person called Ana has this handoff") as refused:
+            attempt()
+        assert refused.value.metadata == {"claimed_by": "Ana", "claimed_by_id": "user:1"}
+
+
+def test_a_new_name_of_the_same_person_is_the_same_person():
+    held = HandoffState(CLAIMED, "Ana", "user:1")
+    assert handoffs.claim(held, Agent("Ana Horvat", "user:1")) is False
+
+
+def test_a_claim_held_by_a_name_is_of_whoever_of_that_name_acts_first():
+    held = HandoffState(CLAIMED, "Ana")
+    assert handoffs.recognised(held, Agent("Ana", "user:1"))
+    assert not handoffs.recognised(held, Agent("Ben", "user:1"))
+    assert not handoffs.recognised(HandoffState(CLAIMED, "Ana", "user:2"), Agent("Ana", "user:1"))
+    assert not handoffs.recognised(HandoffState(CLOSED, "Ana"), Agent("Ana", "user:1"))
+
+
+@pytest.mark.parametrize("to_agent", [None, EVA, ANA])
 def test_only_the_one_who_has_it_gives_it_away(to_agent):
     with pytest.raises(ServiceError) as refused:
-        handoffs.transfer(HandoffState(CLAIMED, "Ben"), "Ana", to_agent)
-    assert refused.value.metadata == {"claimed_by": "Ben"}
+        handoffs.transfer(HandoffState(CLAIMED, "Ben"), ANA, to_agent)
+    assert refused.value.metadata == {"claimed_by": "Ben", "claimed_by_id": ""}
     with pytest.raises(ServiceError) as refused:
-        handoffs.transfer(HandoffState(CLOSED, "Ana"), "Ana", to_agent)
+        handoffs.transfer(HandoffState(CLOSED, "Ana"), ANA, to_agent)
     assert refused.value.reason == "HANDOFF_ENDED"
 
 
-@given(st.lists(st.tuples(st.sampled_from(sorted(ACTIONS)), st.sampled_from(["Ana", "Ben"])), max_size=8))
+@given(st.lists(st.tuples(st.sampled_from(sorted(ACTIONS)), st.sampled_from(PEOPLE)), max_size=8))
 def test_whatever_people_do_it_is_held_by_one_and_ends_once(steps):
     state = HandoffState(WAITING)
     ends = 0
@@ -91,7 +133,7 @@ def test_whatever_people_do_it_is_held_by_one_and_ends_once(steps):
             continue
         if after:
             if state.claimed_by:
-                assert after.claimed_by == state.claimed_by
+                assert after.claimed_by_id == state.claimed_by_id == agent.id
             ends += after.state in (RETURNED, CLOSED)
             state = after
     assert ends <= 1
