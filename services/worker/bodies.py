@@ -7,7 +7,7 @@ from typing import Any, Final, TypeVar
 import orjson
 from google.protobuf.message import DecodeError, Message
 from metachat.channel.v1.channel_pb2 import InboundMessage
-from metachat.escalation.v1.conversation_pb2 import BeginTurnRequest
+from metachat.escalation.v1.conversation_pb2 import BeginTurnRequest, Contact
 from metachat.escalation.v1.tenant_pb2 import Channel
 
 from services.common.queue.port import Envelope, QueueName
@@ -19,6 +19,7 @@ M = TypeVar("M", bound=Message)
 _TEXT_BYTES: Final = 16_384
 _DETAILS_BYTES: Final = 65_536
 _RECORDED_ONLY: Final = frozenset({InboundMessage.REACTION, InboundMessage.SYSTEM})
+_PERSON_BYTES: Final = 256
 
 
 def parse(envelope: Envelope, queue: QueueName, body_type: type[M]) -> M:
@@ -40,7 +41,10 @@ def parse(envelope: Envelope, queue: QueueName, body_type: type[M]) -> M:
 
 
 def begin_request(message: InboundMessage, *, enabled: bool) -> BeginTurnRequest:
-    """The turn that an inbound message asks for; none is started where the channel is disabled."""
+    """The turn that an inbound message asks for; none is started where the channel is disabled, nor for what
+    people write in a group: that is kept as a conversation of the group's own, so that it neither mixes with
+    anybody's private one nor is answered there.
+    """
     media = message.media_kind
     if message.kind == InboundMessage.UNSUPPORTED:
         media = media or "unsupported"
@@ -50,16 +54,21 @@ def begin_request(message: InboundMessage, *, enabled: bool) -> BeginTurnRequest
         tenant_id=message.tenant_id,
         channel=message.channel,
         message_id=message.message_id,
-        contact=message.contact,
+        contact=_group(message.group_id) if message.group_id else message.contact,
         text=_clip(message.text),
         media_kind=media,
         account_id=message.account_id,
         details_json=_details(message),
-        record_only=not enabled or message.kind in _RECORDED_ONLY,
+        record_only=not enabled or bool(message.group_id) or message.kind in _RECORDED_ONLY,
     )
     if message.HasField("sent_at"):
         request.sent_at.CopyFrom(message.sent_at)
     return request
+
+
+def _group(group_id: str) -> Contact:
+    # Neither a number nor a user's id: no person is found by it, nor it by a person's.
+    return Contact(user_id=f"group:{group_id}".encode()[:_PERSON_BYTES].decode("utf-8", "ignore"))
 
 
 def _clip(text: str) -> str:
@@ -78,6 +87,8 @@ def _details(message: InboundMessage) -> str:
     for name in ("reply_to", "media_id", "group_id"):
         if value := getattr(message, name):
             details[name] = value
+    if message.group_id:
+        details["from"] = message.contact.address or message.contact.user_id
     if not details:
         return ""
     text = orjson.dumps(details).decode()

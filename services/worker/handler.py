@@ -173,6 +173,10 @@ class InboundHandler:
         )
         if status.HasField("occurred_at"):
             request.occurred_at.CopyFrom(status.occurred_at)
+        if status.HasField("watermark"):
+            request.watermark.CopyFrom(status.watermark)
+            request.contact.CopyFrom(status.contact)
+            request.account_id = status.account_id
         try:
             answer = await self._conversations.ReportDelivery(request, timeout=_CALL)
         except grpc.aio.AioRpcError as error:

@@ -13,11 +13,12 @@ from services.escalation.change_log import Actor, current_actor
 from services.escalation.channel_health import ChannelHealth
 from services.escalation.outbox import Finding, State, Verdict
 from services.escalation.servicers.tenants import channel_message
-from services.escalation.servicers.translation import channel_word, delivery_message, duration
+from services.escalation.servicers.translation import channel_word, delivery_message, duration, moment
 from services.escalation.store import deliveries, request_log
 from services.escalation.store import outbox as store
 from services.escalation.store.database import Database
 from services.escalation.store.pages import page_size, page_token, position_of
+from services.escalation.store.watermarks import move_up_to
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -109,6 +110,8 @@ class Deliveries:
         self, request: conversation_pb2.ReportDeliveryRequest
     ) -> conversation_pb2.ReportDeliveryResponse:
         """Record what became of an attempt, or what the provider says of a message."""
+        if request.HasField("watermark"):
+            return await self._move_up_to(request)
         if not request.outbound_id and not (request.channel and request.provider_message_id):
             raise invalid_field("outbound_id", "is needed, or channel and provider_message_id")
         outbound_id, _, part = request.outbound_id.partition(_PART)
@@ -150,6 +153,29 @@ class Deliveries:
         elif request.attempt and reported is State.SENT:
             await self._health.clear(request.tenant_id, row["channel"])
         return conversation_pb2.ReportDeliveryResponse(changed=changed)
+
+    async def _move_up_to(
+        self, request: conversation_pb2.ReportDeliveryRequest
+    ) -> conversation_pb2.ReportDeliveryResponse:
+        until, state = moment(request, "watermark"), _REPORTED[request.state]
+        if until is None or state not in (State.DELIVERED, State.READ):
+            raise invalid_field("watermark", "goes with DELIVERED and READ, and is a moment")
+        if not request.channel:
+            raise invalid_field("channel", "is needed with a watermark")
+        moved = await self._database.write(
+            lambda connection: move_up_to(
+                connection,
+                request.tenant_id,
+                channel=channel_word(request.channel),
+                account_id=request.account_id,
+                address=request.contact.address,
+                user_id=request.contact.user_id,
+                state=state,
+                until=until,
+                now=self._clock.now(),
+            )
+        )
+        return conversation_pb2.ReportDeliveryResponse(changed=moved > 0)
 
     async def _keep_early(
         self, request: conversation_pb2.ReportDeliveryRequest, channel: str, reported: State

@@ -73,16 +73,18 @@ def _event(event: dict[str, Any], page: str, own_app_id: str) -> Iterator[Item]:
     elif "reaction" in event:
         yield _reaction(event, record(event["reaction"]), account)
     elif "delivery" in event:
-        mids = listing(record(event["delivery"]).get("mids"))
+        delivery = record(event["delivery"])
+        mids = listing(delivery.get("mids"))
         if not mids:
-            raise Skip("delivery names no message, only a watermark")
+            yield _watermark(event, delivery, account, DeliveryStatus.DELIVERED)
         for mid in mids:
             yield _status(event, mid, account, DeliveryStatus.DELIVERED)
     elif "read" in event:
-        mid = record(event["read"]).get("mid")
-        if not text(mid):
-            raise Skip("read names no message, only a watermark")
-        yield _status(event, mid, account, DeliveryStatus.READ)
+        read = record(event["read"])
+        if text(read.get("mid")):
+            yield _status(event, read.get("mid"), account, DeliveryStatus.READ)
+        else:
+            yield _watermark(event, read, account, DeliveryStatus.READ)
     else:
         names = sorted(bounded(name, 40) for name in event.keys() - {"sender", "recipient", "timestamp"})
         raise Skip(f"event {', '.join(names[:5]) or 'without content'}")
@@ -179,4 +181,21 @@ def _status(
         state=state,
         contact=_person(event, "sender"),
         occurred_at=moment(number(event.get("timestamp"))),
+    )
+
+
+def _watermark(
+    event: dict[str, Any], said: dict[str, Any], account: str, state: DeliveryStatus.State.ValueType
+) -> DeliveryStatus:
+    """Everything that was sent to the person until a moment, and no message by its id."""
+    until = moment(number(said.get("watermark")))
+    if until is None:
+        raise Skip("names no message and no moment")
+    return DeliveryStatus(
+        channel=Channel.MESSENGER,
+        account_id=account,
+        state=state,
+        contact=_person(event, "sender"),
+        occurred_at=moment(number(event.get("timestamp"))),
+        watermark=until,
     )

@@ -144,7 +144,8 @@ def envelope(item: Item) -> Envelope:
     person = item.contact.user_id or item.contact.address
     if isinstance(item, DeliveryStatus):
         # One message has several statuses: each is a message of its own.
-        message_id = f"{item.provider_message_id}:{DeliveryStatus.State.Name(item.state)}"
+        named = item.provider_message_id or f"watermark:{item.watermark.ToMilliseconds()}:{person}"
+        message_id = f"{named}:{DeliveryStatus.State.Name(item.state)}"
     else:
         message_id = item.message_id
     return Envelope(

@@ -11,6 +11,7 @@ from metachat.escalation.v1.tenant_pb2 import Channel
 
 from services.common import validation
 from services.gateway.webhooks.messenger import parse_messenger
+from services.gateway.webhooks.publisher import envelope
 
 Kind = InboundMessage
 
@@ -126,6 +127,22 @@ def test_our_own_send_comes_back_as_a_status(own: str, part: str) -> None:
     assert status.contact.address == "PSID"
 
 
+def test_a_watermark_stands_for_all_that_was_sent_until_then() -> None:
+    parsed = parse_messenger(
+        call(event(delivery={"watermark": 1767225600123}), event(read={"watermark": 1767225600124}))
+    )
+    delivered, read_ = parsed.items
+    assert isinstance(delivered, DeliveryStatus) and isinstance(read_, DeliveryStatus)
+    assert (delivered.state, delivered.watermark.ToMilliseconds()) == (
+        DeliveryStatus.DELIVERED,
+        1767225600123,
+    )
+    assert (read_.state, read_.watermark.ToMilliseconds()) == (DeliveryStatus.READ, 1767225600124)
+    assert delivered.provider_message_id == "" and delivered.contact.address
+    # Each is a message of its own on the queue.
+    assert envelope(delivered).message_id != envelope(read_).message_id
+
+
 @pytest.mark.parametrize(
     ("content", "own"),
     [
@@ -136,8 +153,8 @@ def test_our_own_send_comes_back_as_a_status(own: str, part: str) -> None:
         ({"recipient": {"id": "PAGE"}, "optin": {"user_ref": "x"}}, ""),
         (event(referral={"ref": "x"}), ""),
         (event(account_linking={"status": "linked"}), ""),
-        (event(delivery={"watermark": 5}), ""),
-        (event(read={"watermark": 5}), ""),
+        (event(delivery={"watermark": "soon"}), ""),
+        (event(read={}), ""),
         (event(message={"text": "without an id"}), ""),
         ({"message": {"mid": "m", "text": "without a sender"}}, ""),
         (event(message={"mid": "m" * 10_000, "text": "x"}), ""),

@@ -83,3 +83,12 @@ def test_only_messages_on_an_enabled_channel_ask_for_a_turn() -> None:
     assert not begin_request(inbound(), enabled=True).record_only
     assert begin_request(inbound(), enabled=False).record_only
     assert begin_request(inbound(kind=InboundMessage.REACTION), enabled=True).record_only
+
+
+def test_what_people_write_in_a_group_is_kept_apart_and_starts_no_turn() -> None:
+    request = begin_request(inbound(group_id="G1"), enabled=True)
+    assert request.record_only
+    assert (request.contact.address, request.contact.user_id) == ("", "group:G1")
+    assert orjson.loads(request.details_json) == {"group_id": "G1", "from": "1"}
+    long = begin_request(inbound(group_id="ž" * 200), enabled=True)
+    assert len(long.contact.user_id.encode()) <= 256
