@@ -18,7 +18,7 @@ from services.common.queue.port import Envelope
 from services.common.queue.topology import Partitions, QueueName
 from services.escalation.store.schema import conversations, events, messages
 from tests.contract import escalation_server
-from tests.contract.escalation_server import TENANT, World, refused, running
+from tests.contract.escalation_server import INTERNAL, TENANT, World, refused, running
 
 database_url, world = escalation_server.database_url, escalation_server.world
 PATIENCE = 20.0
@@ -44,7 +44,7 @@ def typing(handoff_id: str, agent: str = "Ana", tenant_id: str = TENANT) -> hand
 
 @asynccontextmanager
 async def following(
-    world: World, conversation_id: str, **fields: Any
+    world: World, conversation_id: str, token: str = INTERNAL.reveal(), **fields: Any
 ) -> AsyncIterator[asyncio.Queue[conversation_pb2.ConversationUpdate]]:
     """What a follower of the conversation hears."""
     heard: asyncio.Queue[conversation_pb2.ConversationUpdate] = asyncio.Queue()
@@ -53,7 +53,7 @@ async def following(
     )
 
     async def listen() -> None:
-        async for update in world.conversations().WatchConversation(request):
+        async for update in world.conversations(token).WatchConversation(request):
             heard.put_nowait(update)
 
     task = asyncio.create_task(listen())
