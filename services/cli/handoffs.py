@@ -131,7 +131,8 @@ def show(tenant: str, handoff: str, as_json: bool) -> None:
         return
     row = details.handoff
     score = f", score {row.score:.2f}" if row.HasField("score") else ""
-    holder = f", {row.claimed_by} has it" if row.claimed_by else ""
+    whose = f" ({row.claimed_by_id})" if row.claimed_by_id else ""
+    holder = f", {row.claimed_by}{whose} has it" if row.claimed_by else ""
     state = handoff_pb2.Handoff.State.Name(row.state).lower()
     click.echo(f"{row.id}: {state} for {age(row.waiting_seconds)}, {row.reason}{score}{holder}")
     if row.HasField("window_ends_at"):
@@ -187,16 +188,19 @@ def reply(tenant: str, handoff: str, text: str, agent: str) -> None:
 @command.command()
 @tenant_argument
 @handoff_argument
-@click.option("--to", "to_agent", default="", help="who gets it; without: back to the waiting list")
+@click.option("--to", "to_agent", default="", help="who gets it, by name; without: back to the list")
+@click.option("--to-user", "to_user_id", default="", help="the id of the user who gets it, instead of a name")
 @agent_option
-def transfer(tenant: str, handoff: str, to_agent: str, agent: str) -> None:
+def transfer(tenant: str, handoff: str, to_agent: str, to_user_id: str, agent: str) -> None:
     """Give a HANDOFF to another person, or back to the waiting list."""
     request = handoff_pb2.TransferHandoffRequest(
-        tenant_id=tenant, handoff_id=handoff, agent=agent, to_agent=to_agent
+        tenant_id=tenant, handoff_id=handoff, agent=agent, to_agent=to_agent, to_user_id=to_user_id
     )
     with plain_errors(escalation_address()):
-        _stub().TransferHandoff(request)
-    click.echo(f"{to_agent} has {handoff}" if to_agent else f"{handoff} is on the waiting list again")
+        given = _stub().TransferHandoff(request)
+    click.echo(
+        f"{given.claimed_by} has {handoff}" if given.claimed_by else f"{handoff} is on the waiting list again"
+    )
 
 
 @command.command(name="return")

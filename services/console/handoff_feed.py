@@ -184,9 +184,10 @@ def _rank_now(handoff: Handoff) -> float:
 
 def _same(one: Handoff, other: Handoff) -> bool:
     """Whether nothing changed but the time."""
-    return (one.state, one.claimed_by, one.timed_out, one.window_ends_at) == (
+    return (one.state, one.claimed_by, one.claimed_by_id, one.timed_out, one.window_ends_at) == (
         other.state,
         other.claimed_by,
+        other.claimed_by_id,
         other.timed_out,
         other.window_ends_at,
     )

@@ -13,6 +13,7 @@ from typing import Final
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 
+from services.common.caller import Caller, identity_of
 from services.common.settings import Secret
 
 _VERSION: Final = 1
@@ -56,6 +57,18 @@ class Actor:
     def id(self) -> str:
         """A name for this actor that is unique in the installation."""
         return self.user_id or self.key_id or self.role.value
+
+    def holds(self, claimed_by: str, claimed_by_id: str) -> bool:
+        """Whether a claim is theirs. Of a holder who is known by name only, the name decides."""
+        return claimed_by_id == self._identity if claimed_by_id else claimed_by == self.name
+
+    @property
+    def _identity(self) -> str:
+        scopes = frozenset({"OPERATOR"} if self.role is Role.OPERATOR else ())
+        caller = Caller(
+            subject=self.name, scopes=scopes, tenant_id=None, key_id=self.key_id, acting_user=self.user_id
+        )
+        return identity_of(caller, self.name.strip())
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,7 +39,7 @@ export default {
               <span class="chip" :class="{bad: row.stakes}">{{ row.stakes ? labels.stakes : reason(row) }}</span>
               <span v-if="windowLeft(row)" class="chip" :class="windowClass(row)">{{ windowLeft(row) }}</span>
               <span v-if="row.holder" class="chip plain cut" :title="row.holder">{{
-                row.holder === me ? labels.you : row.holder }}</span>
+                row.mine ? labels.you : row.holder }}</span>
               <span v-if="row.score !== null" class="waiting-score" :title="labels.score">{{ percent(row.score) }}</span>
             </div>
           </div>
@@ -47,7 +47,7 @@ export default {
       </div>
       <p class="visually-hidden" role="status">{{ told }}</p>
     </section>`,
-  props: { rows: Array, labels: Object, me: String, locale: String, start: String },
+  props: { rows: Array, labels: Object, locale: String, start: String },
   emits: ["open", "act", "help"],
   data() {
     return {
@@ -129,7 +129,7 @@ export default {
       if (id) this.current = id;
     },
     kind(row) {
-      return row.holder ? (row.holder === this.me ? "mine" : "others") : "waiting";
+      return row.holder ? (row.mine ? "mine" : "others") : "waiting";
     },
     choose(name) {
       this.filter = name;

@@ -16,7 +16,7 @@ from services.console.figure_charts import signal_word
 from services.console.frame import Visit, Words, moment
 from services.console.labels import labelled
 from services.console.numbers import percent
-from services.console.pages.inbox.rows import reason_of
+from services.console.pages.inbox.rows import is_mine, reason_of
 
 _PARTS: Final = ("asked", "unanswered", "tried")
 # Signals that moved the score less than this say nothing to a person.
@@ -78,7 +78,7 @@ class Findings:
         if self._may_summarize and not self._summary_box.is_deleted:
             self._draw_summary()
             handoff = self._details.handoff
-            if handoff.claimed_by == self._visit.actor.name and not handoff.HasField("ended_at"):
+            if is_mine(self._visit, handoff) and not handoff.HasField("ended_at"):
                 self.summarize_if_wanted()
 
     def _draw_summary(self) -> None:

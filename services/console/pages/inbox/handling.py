@@ -26,8 +26,9 @@ from services.console.pages.inbox.composer import Composer
 from services.console.pages.inbox.findings import Findings
 from services.console.pages.inbox.follow import Following
 from services.console.pages.inbox.keeping import keep_answer
-from services.console.pages.inbox.rows import channel_of, customer_of
+from services.console.pages.inbox.rows import channel_of, customer_of, holder_of, is_mine
 from services.console.pages.inbox.transfer import transfer
+from services.console.session import ADMINS
 from services.console.transcript import Transcript
 
 _OPEN: Final = (Handoff.WAITING, Handoff.CLAIMED)
@@ -103,7 +104,7 @@ class Handling:
     @property
     def _is_mine(self) -> bool:
         handoff = self._handoff
-        return handoff.state == Handoff.CLAIMED and handoff.claimed_by == self._visit.actor.name
+        return handoff.state == Handoff.CLAIMED and is_mine(self._visit, handoff)
 
     def _nothing(self) -> None:
         texts = self._visit.texts
@@ -151,8 +152,11 @@ class Handling:
             with ui.element("div").classes("line handling-actions"):
                 if handoff.state == Handoff.WAITING:
                     self._button("claim", self.claim, "unelevated")
-                if handoff.state in _OPEN and (handoff.state == Handoff.WAITING or self._is_mine):
+                free = handoff.state == Handoff.WAITING or self._is_mine
+                # Who administers gives away what somebody who has left still holds.
+                if handoff.state in _OPEN and (free or visit.actor.role in ADMINS):
                     self._button("transfer", self._transfer)
+                if handoff.state in _OPEN and free:
                     self._button("return", self._return)
                     self._button("close", self._close)
                 link = ui.element("a").props(f"href={visit.path('conversations/' + handoff.conversation_id)}")
@@ -174,7 +178,7 @@ class Handling:
         if self._is_mine:
             return texts("inbox.state.mine"), "good"
         if handoff.state == Handoff.CLAIMED:
-            return texts("inbox.state.claimed", name=handoff.claimed_by), "warn"
+            return texts("inbox.state.claimed", name=holder_of(self._visit, handoff)), "warn"
         if handoff.state == Handoff.WAITING:
             return texts("inbox.state.timed_out" if handoff.timed_out else "inbox.state.waiting"), ""
         return texts(f"inbox.state.{Handoff.State.Name(handoff.state).lower()}"), "plain"
@@ -193,16 +197,16 @@ class Handling:
                 self._composer = Composer(self._visit, self._details, self._transcript, self._findings)
                 self._findings.summarize_if_wanted()
             elif self._handoff.state == Handoff.CLAIMED:
-                Words("p", texts("inbox.held", name=self._handoff.claimed_by)).classes("note")
+                Words("p", texts("inbox.held", name=holder_of(self._visit, self._handoff))).classes("note")
             elif self._handoff.state == Handoff.WAITING:
                 Words("p", texts("inbox.claim_first")).classes("note")
             else:
                 Words("p", texts("inbox.ended")).classes("note")
 
     def _now(self, handoff: Handoff) -> None:
-        before = self._handoff
+        before, held_before = self._handoff, (self._handoff.claimed_by, self._handoff.claimed_by_id)
         self._handoff = handoff
-        if (before.state, before.claimed_by) != (handoff.state, handoff.claimed_by):
+        if (before.state, held_before) != (handoff.state, (handoff.claimed_by, handoff.claimed_by_id)):
             self._draw_head()
             self._draw_work()
         elif before.window_ends_at != handoff.window_ends_at or before.timed_out != handoff.timed_out:
@@ -233,7 +237,13 @@ class Handling:
                     )
                 )
             except ServiceError as error:
-                holder = error.metadata.get("claimed_by", "")
+                holder = holder_of(
+                    visit,
+                    Handoff(
+                        claimed_by=error.metadata.get("claimed_by", ""),
+                        claimed_by_id=error.metadata.get("claimed_by_id", ""),
+                    ),
+                )
                 if error.reason not in ("CLAIMED_BY_OTHER", "HANDOFF_ENDED"):
                     raise
                 if wanted == self._wanted:

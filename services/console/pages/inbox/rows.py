@@ -53,6 +53,18 @@ def channel_of(visit: Visit, channel: Any) -> str:
     return visit.texts(key) if key in visit.texts else Channel.Kind.Name(channel).lower()
 
 
+def is_mine(visit: Visit, handoff: Handoff) -> bool:
+    """Whether whoever looks has it, or had it last."""
+    return visit.actor.holds(handoff.claimed_by, handoff.claimed_by_id)
+
+
+def holder_of(visit: Visit, handoff: Handoff) -> str:
+    """The name of who has it, told apart from one's own; empty: nobody."""
+    if handoff.claimed_by == visit.actor.name and not is_mine(visit, handoff):
+        return visit.texts("inbox.another", name=handoff.claimed_by)
+    return handoff.claimed_by
+
+
 class WaitingRows(Element, component=Path(__file__).parents[2] / "browser" / "waiting_list.js"):
     """All open handoffs; only those in view are in the page.
 
@@ -66,7 +78,6 @@ class WaitingRows(Element, component=Path(__file__).parents[2] / "browser" / "wa
         self._feed = feed
         texts = visit.texts
         self.props["rows"] = [self._row(handoff) for handoff in feed.rows.values()]
-        self.props["me"] = visit.actor.name
         self.props["locale"] = visit.locale
         self.props["start"] = opened
         self.props["labels"] = {
@@ -96,7 +107,7 @@ class WaitingRows(Element, component=Path(__file__).parents[2] / "browser" / "wa
 
     def apply(self, change: Change) -> None:
         """Show what changed. Who arrived, and what was written to the agent, counts as new."""
-        mine = [row.id for row in change.rows if row.claimed_by == self._visit.actor.name]
+        mine = [row.id for row in change.rows if is_mine(self._visit, row)]
         fresh = [each for each in change.arrived if each not in mine]
         fresh += [each for each in change.wrote if each in mine]
         self.run_method("apply", [self._row(row) for row in change.rows], change.gone, fresh)
@@ -117,7 +128,8 @@ class WaitingRows(Element, component=Path(__file__).parents[2] / "browser" / "wa
             "name": customer_of(self._visit, handoff),
             "text": text if len(text) <= _SHOWN_TEXT else f"{text[: _SHOWN_TEXT - 1]}…",
             "reason": handoff.reason,
-            "holder": handoff.claimed_by if handoff.state == Handoff.CLAIMED else "",
+            "holder": holder_of(self._visit, handoff) if handoff.state == Handoff.CLAIMED else "",
+            "mine": is_mine(self._visit, handoff),
             "since": handoff.created_at.ToMilliseconds(),
             "windowEnds": ends,
             "stakes": handoff.high_stakes,
