@@ -109,7 +109,8 @@ async def test_who_comes_later_sees_it_for_what_is_left_of_it(world: World) -> N
 async def test_nobody_sees_it_who_comes_after_its_end(world: World, end: str) -> None:
     begun = await waiting(world)
     handoff_id = await claimed(world, begun)
-    stub, act = world.handoffs(), {"tenant_id": TENANT, "handoff_id": handoff_id, "agent": "Ana"}
+    stub = world.handoffs()
+    act: dict[str, Any] = {"tenant_id": TENANT, "handoff_id": handoff_id, "agent": "Ana"}
     await stub.SignalTyping(typing(handoff_id))
     if end == "reply":
         await stub.ReplyToCustomer(handoff_pb2.ReplyToCustomerRequest(text="Here I am.", **act))

@@ -43,12 +43,10 @@ async def on_messenger(world: World, person: str, *texts: str) -> list[str]:
     return sent
 
 
-async def up_to(world: World, state: int, person: str, minutes: float, **fields: Any) -> bool:
+async def up_to(world: World, state: Any, person: str, minutes: float, **fields: Any) -> bool:
     """Report a watermark, so many minutes from the beginning; whether anything moved."""
-    fields = {"channel": MESSENGER, "account_id": "page-1"} | fields
-    request = Report(
-        tenant_id=TENANT, state=state, contact=conversation_pb2.Contact(address=person), **fields
-    )
+    named: dict[str, Any] = {"channel": MESSENGER, "account_id": "page-1"} | fields
+    request = Report(tenant_id=TENANT, state=state, contact=conversation_pb2.Contact(address=person), **named)
     request.watermark.FromDatetime(world.clock.now() - timedelta(minutes=minutes))
     return bool((await world.conversations().ReportDelivery(request)).changed)
 
