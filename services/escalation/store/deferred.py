@@ -11,9 +11,13 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Insert, Update
 
+from services.escalation.store.codec import dump_json
+
 # Rows of a statement that name a row under this are written in its order: so commits that lock the same rows
 # never wait for each other in a circle.
 LOCKS: Final = "locks"
+# A statement with this parameter alone is executed once for all its rows: it gets them as a JSON list.
+GATHERED: Final = "gathered"
 _KEY: Final = "metachat-deferred"
 
 Rows = list[tuple[Insert | Update, Mapping[str, Any]]]
@@ -33,7 +37,10 @@ def settle(connection: Connection) -> None:
     for statement, row in rows:
         by_statement.setdefault(statement, []).append(row)
     for statement, same in by_statement.items():
-        connection.execute(statement, sorted(same, key=_locks))
+        if GATHERED in same[0]:
+            connection.execute(statement, {GATHERED: dump_json([row[GATHERED] for row in same])})
+        else:
+            connection.execute(statement, sorted(same, key=_locks))
 
 
 def _locks(row: Mapping[str, Any]) -> str:
