@@ -47,6 +47,21 @@ async def test_says_in_the_tenants_language_that_it_does_not_know(responder: Kno
     assert draft.passages
 
 
+async def test_searches_for_nothing_that_came_with_the_task(
+    responder: KnowledgeResponder, escalation: ToyEscalation
+) -> None:
+    task = DraftTask(
+        searched=True, passages=[FoundPassage(title="Plans", text="Team costs 79 euros a month.")]
+    )
+    draft = await ask(responder, "How much does Team cost?", task)
+    assert draft.reply == "Team costs 79 euros a month."
+    assert [(p.source, p.text) for p in draft.passages] == [("Plans", "Team costs 79 euros a month.")]
+    # Found nothing is an answer too.
+    draft = await ask(responder, "How much does Starter cost?", DraftTask(searched=True))
+    assert draft.reply and not draft.passages
+    assert escalation.requests("Search") == []
+
+
 async def test_greets_without_a_search(responder: KnowledgeResponder, escalation: ToyEscalation) -> None:
     assert (await ask(responder, "Hello!")).reply == "Hello! How can I help you?"
     assert escalation.requests("Search") == []
