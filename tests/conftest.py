@@ -6,7 +6,7 @@ import pytest
 
 from services.common.clock import FixedClock
 
-pytest_plugins = ["tests.servers.fixtures"]
+pytest_plugins = ["tests.servers.fixtures", "tests.databases"]
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,7 +34,6 @@ from services.escalation.handoff_watch import HandoffWatch
 from services.escalation.insight_figures import Figures
 from services.escalation.insight_replay import Replays
 from services.escalation.insight_whatif import WhatIf
-from services.escalation.migrations.upgrade import upgrade
 from services.escalation.reviews import Reviews
 from services.escalation.secrets import SecretBox
 from services.escalation.servicers.handoffs import HandoffServicer
@@ -57,17 +56,13 @@ OPERATOR = "operator-token-of-this-test"
 KEY = Secret("the-secret-key-of-this-test-installation")
 
 
-@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgresql)])
-def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    if request.param == "sqlite":
-        yield f"sqlite:///{tmp_path / 'metachat.db'}"
-    else:
-        yield request.getfixturevalue("postgres_url")
+@pytest.fixture
+def database_url(migrated_url: str) -> str:
+    return migrated_url
 
 
 @pytest.fixture
 async def world(database_url: str) -> AsyncIterator[World]:
-    await upgrade(database_url)
     async with running(database_url) as world:
         yield world
 

@@ -50,12 +50,9 @@ WEBCHAT = tenant_pb2.Channel.WEBCHAT
 WHATSAPP = tenant_pb2.Channel.WHATSAPP
 
 
-@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgresql)])
-def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    if request.param == "sqlite":
-        yield f"sqlite:///{tmp_path / 'metachat.db'}"
-    else:
-        yield request.getfixturevalue("postgres_url")
+@pytest.fixture
+def database_url(migrated_url: str) -> str:
+    return migrated_url
 
 
 class ScriptedConfidence(confidence_pb2_grpc.ConfidenceServiceServicer):

@@ -1,4 +1,4 @@
-"""A database of each kind, migrated and open."""
+"""A database of each kind: migrated and open, or empty."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from services.escalation.migrations.upgrade import upgrade
 from services.escalation.store.database import Database, database_for
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgresql)])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """A database before its first migration."""
     if request.param == "sqlite":
         yield f"sqlite:///{tmp_path / 'data' / 'metachat.db'}"
     else:
@@ -20,9 +20,13 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
 
 
 @pytest.fixture
-async def database(url: str) -> AsyncIterator[Database]:
-    await upgrade(url)
-    database = database_for(url)
+def url(migrated_url: str) -> str:
+    return migrated_url
+
+
+@pytest.fixture
+async def database(migrated_url: str) -> AsyncIterator[Database]:
+    database = database_for(migrated_url)
     await database.open()
     yield database
     await database.close()

@@ -7,16 +7,16 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from services.escalation.migrations.upgrade import upgrade
 from services.escalation.store.database import database_for, parse_url
-from tests.integration.store.database_fixtures import url
+from tests.integration.store.database_fixtures import empty_url
 
-__all__ = ["url"]
+__all__ = ["empty_url"]
 
 BEGAN = "2026-01-01 12:00:00"
 CLAIMED_AT = {"a": "2026-01-01 12:00:41.600000", "b": None, "c": "2026-01-03 12:00:00"}
 
 
-async def test_older_claims_get_their_waits(url: str) -> None:
-    await upgrade(url, "0010")
+async def test_older_claims_get_their_waits(empty_url: str) -> None:
+    await upgrade(empty_url, "0010")
     statements = [
         "INSERT INTO tenants (id, name, settings, created_at, updated_at)"
         f" VALUES ('metrica', 'Metrica', '{{}}', '{BEGAN}', '{BEGAN}')"
@@ -29,9 +29,9 @@ async def test_older_claims_get_their_waits(url: str) -> None:
             "INSERT INTO handoffs (id, tenant_id, conversation_id, state, claimed_by, created_at, claimed_at)"
             f" VALUES ('{handoff}', 'metrica', 'of-{handoff}', 'claimed', 'Ana', '{BEGAN}', {at})",
         ]
-    await _run(url, statements)
-    await upgrade(url)
-    database = database_for(url)
+    await _run(empty_url, statements)
+    await upgrade(empty_url)
+    database = database_for(empty_url)
     await database.open()
     try:
         rows = await database.read(

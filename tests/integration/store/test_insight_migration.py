@@ -11,9 +11,9 @@ from services.escalation.insight import QUARTERS, DayCounts
 from services.escalation.migrations.upgrade import upgrade
 from services.escalation.store.database import database_for, parse_url
 from services.escalation.store.insight import kept_counts, kept_totals
-from tests.integration.store.database_fixtures import url
+from tests.integration.store.database_fixtures import empty_url
 
-__all__ = ["url"]
+__all__ = ["empty_url"]
 
 FIRST = 20_000 * QUARTERS  # 2024-10-04
 
@@ -22,8 +22,8 @@ def counts(slot: int, turns: int) -> list[int]:
     return [turns if number == slot else 0 for number in range(QUARTERS)]
 
 
-async def test_older_counts_are_added_up(url: str) -> None:
-    await upgrade(url, "0009")
+async def test_older_counts_are_added_up(empty_url: str) -> None:
+    await upgrade(empty_url, "0009")
     rows = [
         {
             "tenant": tenant,
@@ -45,9 +45,9 @@ async def test_older_counts_are_added_up(url: str) -> None:
         "INSERT INTO turn_counts (tenant_id, day, turns, scores, signals)"
         " VALUES (:tenant, '2024-10-04', :turns, :scores, :signals)",
     ]
-    await _run(url, statements, rows)
-    await upgrade(url)
-    database = database_for(url)
+    await _run(empty_url, statements, rows)
+    await upgrade(empty_url)
+    database = database_for(empty_url)
     await database.open()
     try:
         together = await database.read(lambda c: kept_counts(c, "", FIRST, FIRST + QUARTERS))

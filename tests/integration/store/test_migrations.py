@@ -13,9 +13,9 @@ from sqlalchemy import Connection, inspect, text
 from services.escalation.migrations.upgrade import upgrade
 from services.escalation.store.database import Database, database_for
 from services.escalation.store.schema import METADATA
-from tests.integration.store.database_fixtures import database, url
+from tests.integration.store.database_fixtures import database, empty_url, url
 
-__all__ = ["database", "url"]
+__all__ = ["database", "empty_url", "url"]
 
 ROOT = Path(__file__).parents[3]
 # The full-text index is beside the schema: each database has its own kind.
@@ -34,17 +34,18 @@ async def test_the_migrations_make_the_schema(database: Database) -> None:
     assert set(METADATA.tables) <= tables
 
 
-async def test_processes_that_start_at_once_migrate_once(url: str) -> None:
+async def test_processes_that_start_at_once_migrate_once(empty_url: str) -> None:
     program = (
         "import asyncio, sys; from services.escalation.migrations.upgrade import upgrade; "
         "asyncio.run(upgrade(sys.argv[1]))"
     )
     started = [
-        await asyncio.create_subprocess_exec(sys.executable, "-c", program, url, cwd=ROOT) for _ in range(3)
+        await asyncio.create_subprocess_exec(sys.executable, "-c", program, empty_url, cwd=ROOT)
+        for _ in range(3)
     ]
     assert [await process.wait() for process in started] == [0, 0, 0]
-    await upgrade(url)
-    opened = database_for(url)
+    await upgrade(empty_url)
+    opened = database_for(empty_url)
     await opened.open()
     count = await opened.read(lambda c: c.execute(text("SELECT count(*) FROM alembic_version")).scalar_one())
     assert count == 1

@@ -40,8 +40,8 @@ SETTINGS = "SELECT name, settings->'confidenceEscalation' FROM tenants;"
 
 
 @pytest.fixture
-async def world(postgres_url: str, tmp_path: Path) -> AsyncIterator[World]:
-    async with running(postgres_url, tmp_path) as world:
+async def world(migrated_postgres_url: str, tmp_path: Path) -> AsyncIterator[World]:
+    async with running(migrated_postgres_url, tmp_path) as world:
         for tenant_id in (TENANT, "quiet"):
             request = tenant_pb2.CreateTenantRequest(id=tenant_id, name=tenant_id.title())
             await world.tenants().CreateTenant(request)
@@ -56,13 +56,13 @@ async def ask(url: str, query: str) -> list[dict[str, Any]]:
         await connection.close()
 
 
-async def test_the_last_low_confidence_handovers(world: World, postgres_url: str) -> None:
+async def test_the_last_low_confidence_handovers(world: World, migrated_postgres_url: str) -> None:
     first = await world.turn(reply="score=0.25")
     world.clock.advance(1)
     second = await world.turn(reply="score=0.10")
     await world.begin("Let me talk to a human")
     await world.turn(reply="Fine.")
-    rows = await ask(postgres_url, ESCALATIONS)
+    rows = await ask(migrated_postgres_url, ESCALATIONS)
     assert [
         (row["tenant_id"], row["conversation_id"], row["reason"], float(row["score"]), row["level"])
         for row in rows
@@ -72,21 +72,21 @@ async def test_the_last_low_confidence_handovers(world: World, postgres_url: str
     ]
 
 
-async def test_the_rates_of_the_last_day(world: World, postgres_url: str) -> None:
+async def test_the_rates_of_the_last_day(world: World, migrated_postgres_url: str) -> None:
     await world.turn(reply="Fine.")
     await world.turn(reply="Fine.")
     await world.turn(reply="score=0.10")
-    rows = {row["tenant"]: row for row in await ask(postgres_url, RATES)}
+    rows = {row["tenant"]: row for row in await ask(migrated_postgres_url, RATES)}
     # Two and two messages of the answered turns; question, withheld draft and notice of the third.
     assert (rows["Metrica"]["total_messages"], rows["Metrica"]["escalated"]) == (7, 3)
     assert rows["Metrica"]["escalation_rate_pct"] == Decimal("42.86")
     assert (rows["Quiet"]["total_messages"], rows["Quiet"]["escalation_rate_pct"]) == (0, None)
 
 
-async def test_the_settings_of_every_tenant(world: World, postgres_url: str) -> None:
+async def test_the_settings_of_every_tenant(world: World, migrated_postgres_url: str) -> None:
     await world.configure(
         confidence_escalation={"mode": policy_pb2.Policy.STRICT, "immediate_escalation_threshold": 0.6}
     )
-    rows = {row["name"]: row["?column?"] for row in await ask(postgres_url, SETTINGS)}
+    rows = {row["name"]: row["?column?"] for row in await ask(migrated_postgres_url, SETTINGS)}
     assert set(rows) == {"Metrica", "Quiet"}
     assert json.loads(rows["Metrica"]) == {"mode": "STRICT", "immediateEscalationThreshold": 0.6}
