@@ -1,9 +1,9 @@
 """A tenant with a history that is known: labelled replies as stored turns, their labels as verdicts.
 
 Run from the repository's root beside an installation: `python -m benchmarks.stored_turns FOLDER [--turns N]`,
-the folder as in docs/scoring-report.md. Each reply goes through EscalationService.Evaluate: it is scored, decided
-and recorded like any other, with all that the data set has of it. All of what was sent is drawn for the audit,
-and each label becomes a verdict. Ask the tenant then: `metachat simulate`, `metachat recommend`.
+the folder as in docs/scoring-report.md. Each reply goes through EscalationService.Evaluate: it is scored,
+decided and recorded like any other, with all that the data set has of it. All of what was sent is drawn for
+the audit, and each label becomes a verdict. Ask the tenant then: `metachat simulate`, `metachat recommend`.
 """
 
 from __future__ import annotations
