@@ -30,7 +30,7 @@ from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_asyn
 from sqlalchemy.orm import DeclarativeBase
 
 from services.escalation.migrations.upgrade import upgrade
-from services.escalation.store.database import database_for
+from services.escalation.store.opening import database_for
 from services.escalation.store.records import add_event
 from services.escalation.store.schema import METADATA, events
 

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 from mapie.risk_control import BinaryClassificationController
 
-from services.escalation.guarantees import Verdict, certify, grid
+from services.escalation.insights.guarantees import Verdict, certify, grid
 
 POPULATION = 20_000
 POOL = 2_000

@@ -27,16 +27,17 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from services.common.clock import FixedClock
 from services.common.settings import Secret
-from services.escalation.insight_counting import Counting
-from services.escalation.insight_figures import Figures
-from services.escalation.insight_replay import Replays
-from services.escalation.insight_whatif import WhatIf
+from services.escalation.insights.counting import Counting
+from services.escalation.insights.figures import Figures
+from services.escalation.insights.stored_decisions import Replays
+from services.escalation.insights.what_if import WhatIf
 from services.escalation.migrations.upgrade import upgrade
 from services.escalation.servicers.insights import Insights, InsightServicer
 from services.escalation.servicers.reliability import Reliability
-from services.escalation.store.database import Database, database_for, parse_url
-from services.escalation.tenant_settings import with_defaults
-from services.escalation.tenants import TenantRecord
+from services.escalation.store.database import Database
+from services.escalation.store.opening import database_for, parse_url
+from services.escalation.tenants.directory import TenantRecord
+from services.escalation.tenants.tenant_settings import with_defaults
 from tests.servers.fixtures import PostgresServer
 
 TENANT = "metrica"

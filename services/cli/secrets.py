@@ -21,6 +21,6 @@ def reseal() -> None:
     (NEW,OLD) and restart everything; run this; take the old one away. Run it on the machine and with the
     environment of the installation.
     """
-    module = "services.escalation.resealing"
+    module = "services.escalation.secrets.resealing"
     done = subprocess.run([sys.executable, "-m", module], check=False)  # noqa: S603 - our own module
     sys.exit(done.returncode)

@@ -22,9 +22,10 @@ from sqlalchemy.exc import SQLAlchemyError
 from services.common.errors import ServiceError
 from services.common.installation import Installation
 from services.common.settings import EnvironmentReader, SettingsError
-from services.escalation.sealed_secrets import every_secret
-from services.escalation.secrets import SecretBox, SecretUnreadable, key_id_of
-from services.escalation.store.database import Database, database_for, parse_url
+from services.escalation.secrets.box import SecretBox, SecretUnreadable, key_id_of
+from services.escalation.secrets.stored import every_secret
+from services.escalation.store.database import Database
+from services.escalation.store.opening import database_for, parse_url
 from services.escalation.store.schema import channels, events, outbox
 
 OK: Final = "ok"

@@ -29,32 +29,34 @@ from services.common.grpc_server import GrpcServer, Registration, build_server
 from services.common.logs import get_logger
 from services.common.queue.opening import open_queue
 from services.common.settings import SettingsError
-from services.escalation.access_tokens import ApiKeys, ApiKeyVerifier, FirstOf
-from services.escalation.administration import Administration
-from services.escalation.backlog_watch import BacklogWatch
-from services.escalation.channel_health import ChannelHealth
-from services.escalation.channel_watch import ChannelWatch
-from services.escalation.conversation_tokens import ConversationTokens
+from services.escalation.accounts.access_tokens import ApiKeys, ApiKeyVerifier, FirstOf
+from services.escalation.accounts.conversation_tokens import ConversationTokens
+from services.escalation.accounts.users import Users
+from services.escalation.channels.health import ChannelHealth
+from services.escalation.channels.watch import ChannelWatch
 from services.escalation.conversations import Conversations, ConversationWatch
 from services.escalation.database_watch import DatabaseWatch
-from services.escalation.documents import Documents
-from services.escalation.handoff_watch import HandoffWatch
+from services.escalation.handoffs.human_replies import HumanReplies
+from services.escalation.handoffs.typing_signals import TypingSignals
+from services.escalation.handoffs.waiting_list import WaitingList
+from services.escalation.handoffs.waiting_timeouts import WaitingTimeouts
+from services.escalation.handoffs.watch import HandoffWatch
+from services.escalation.handoffs.written_summaries import WrittenSummaries
 from services.escalation.housekeeping import Housekeeping
-from services.escalation.human_replies import HumanReplies
-from services.escalation.insight_counting import Counting
-from services.escalation.insight_figures import Figures
-from services.escalation.insight_replay import Replays
-from services.escalation.insight_whatif import WhatIf
+from services.escalation.insights.counting import Counting
+from services.escalation.insights.figures import Figures
+from services.escalation.insights.stored_decisions import Replays
+from services.escalation.insights.what_if import WhatIf
+from services.escalation.knowledge.documents import Documents
 from services.escalation.migrations.upgrade import upgrade
 from services.escalation.previews import Previews
 from services.escalation.privacy import Privacy
-from services.escalation.queue_watch import QueueWatch
-from services.escalation.queues import QueueDesk
-from services.escalation.recalibration import Recalibration
+from services.escalation.queues.backlog_watch import BacklogWatch
+from services.escalation.queues.desk import QueueDesk
+from services.escalation.queues.watch import QueueWatch
 from services.escalation.relay import Relay
-from services.escalation.reviews import Reviews
 from services.escalation.scoring_client import ScoringClient
-from services.escalation.secrets import SecretBox
+from services.escalation.secrets.box import SecretBox
 from services.escalation.servicers.conversations import ConversationServicer
 from services.escalation.servicers.deliveries import Deliveries
 from services.escalation.servicers.escalation import EscalationServicer
@@ -68,18 +70,17 @@ from services.escalation.servicers.tenants import TenantServicer
 from services.escalation.servicers.users import UserServicer
 from services.escalation.servicers.webhooks import WebhookServicer
 from services.escalation.settings import PORT_VARIABLE, Settings
-from services.escalation.store.database import Database, database_for
-from services.escalation.tenant_removal import TenantRemoval
-from services.escalation.tenants import TenantDirectory
+from services.escalation.store.database import Database
+from services.escalation.store.opening import database_for
+from services.escalation.tenants.administration import Administration
+from services.escalation.tenants.directory import TenantDirectory
+from services.escalation.tenants.removal import TenantRemoval
 from services.escalation.turn_desk import TurnDesk
-from services.escalation.typing_signals import TypingSignals
-from services.escalation.users import Users
-from services.escalation.waiting_list import WaitingList
-from services.escalation.waiting_timeouts import WaitingTimeouts
+from services.escalation.verdicts.recalibration import Recalibration
+from services.escalation.verdicts.reviews import Reviews
 from services.escalation.webhooks.desk import WebhookDesk
 from services.escalation.webhooks.posting import Poster
 from services.escalation.webhooks.sender import WebhookSender
-from services.escalation.written_summaries import WrittenSummaries
 
 _CONFIDENCE: Final = "metachat.confidence.v1.ConfidenceService"
 _DATABASE_LOOK: Final = 0.5

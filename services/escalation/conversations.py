@@ -12,14 +12,14 @@ from typing import Any, Final
 from services.common.caller import current_caller
 from services.common.clock import Clock, SystemClock
 from services.common.errors import Kind, ServiceError, invalid_field
-from services.escalation.conversation_tokens import ConversationTokens
+from services.escalation.accounts.conversation_tokens import ConversationTokens
+from services.escalation.handoffs.typing_signals import time_left
 from services.escalation.outbox import shown_delivery
 from services.escalation.store import conversations as store
 from services.escalation.store import transcripts, wakeups
 from services.escalation.store.database import Database
 from services.escalation.store.pages import page_token, position_of
 from services.escalation.store.records import SENT_BY_US
-from services.escalation.typing_signals import time_left
 
 _PAGE: Final = 100
 _CONVERSATIONS: Final = 50

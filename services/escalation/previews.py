@@ -18,8 +18,7 @@ from metachat.escalation.v1.settings_pb2 import LlmSettings, TenantSettings
 from services.common.clock import Clock
 from services.common.errors import invalid_field
 from services.common.settings import Secret
-from services.escalation import policy_reading, tenant_settings, texts
-from services.escalation.llm_address import check_key_stays
+from services.escalation import policy_reading
 from services.escalation.policy import (
     HIGH_STAKES_THRESHOLDS,
     MODE_THRESHOLDS,
@@ -29,7 +28,9 @@ from services.escalation.policy import (
 )
 from services.escalation.store.database import Database
 from services.escalation.store.waiting import anyone_available
-from services.escalation.tenants import TenantDirectory, TenantRecord
+from services.escalation.tenants import tenant_settings, texts
+from services.escalation.tenants.directory import TenantDirectory, TenantRecord
+from services.escalation.tenants.llm_address import check_key_stays
 from services.escalation.turn_desk import DraftOrder
 from services.escalation.turns import closing as closings
 from services.escalation.turns.disclosure import disclosed

@@ -10,13 +10,13 @@ from sqlalchemy import Connection
 
 from services.common.clock import Clock
 from services.common.errors import invalid_field
-from services.escalation import change_log
-from services.escalation.change_log import Actor, current_actor
+from services.escalation.accounts import change_log
+from services.escalation.accounts.change_log import Actor, current_actor
 from services.escalation.store import change_log as audit_log
 from services.escalation.store import conversations, erasure, transcripts
 from services.escalation.store.database import Database
 from services.escalation.store.erasure import Erased
-from services.escalation.tenants import TenantDirectory
+from services.escalation.tenants.directory import TenantDirectory
 
 Row = Mapping[Any, Any]
 _PAGE: Final = 200

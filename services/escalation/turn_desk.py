@@ -15,7 +15,7 @@ from metachat.escalation.v1.settings_pb2 import LlmSettings
 from services.common.clock import Clock
 from services.common.errors import ServiceError, invalid_field
 from services.common.logs import get_logger
-from services.escalation.documents import Documents, Passage
+from services.escalation.knowledge.documents import Documents, Passage
 from services.escalation.open_turns import OpenTurns
 from services.escalation.store import turn_completions, turn_failures, turn_leases, turn_openings
 from services.escalation.store.database import Database, write_through_races
@@ -36,7 +36,7 @@ from services.topics import small_talk
 from services.topics.search_text import search_text
 
 if TYPE_CHECKING:
-    from services.escalation.tenants import ChannelRecord
+    from services.escalation.tenants.directory import ChannelRecord
 
 DEFAULT_LEASE: Final = timedelta(seconds=300)
 _LONGEST_LEASE: Final = timedelta(hours=1)

@@ -8,7 +8,7 @@ import re
 import httpx
 import pytest
 
-from services.escalation.sampling import held_for_proofs
+from services.escalation.verdicts.sampling import held_for_proofs
 from tests.acceptance.installation import Installation, wait_until
 
 QUESTIONS = (

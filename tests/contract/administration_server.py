@@ -27,29 +27,30 @@ from services.common.queue.opening import open_queue
 from services.common.queue.port import Queue
 from services.common.queue.topology import Partitions
 from services.common.settings import Secret
-from services.escalation.access_tokens import ApiKeys, ApiKeyVerifier, FirstOf
-from services.escalation.administration import Administration
-from services.escalation.documents import Documents
-from services.escalation.handoff_watch import HandoffWatch
-from services.escalation.insight_figures import Figures
-from services.escalation.insight_replay import Replays
-from services.escalation.insight_whatif import WhatIf
-from services.escalation.reviews import Reviews
-from services.escalation.secrets import SecretBox
+from services.escalation.accounts.access_tokens import ApiKeys, ApiKeyVerifier, FirstOf
+from services.escalation.accounts.users import Users
+from services.escalation.handoffs.typing_signals import TypingSignals
+from services.escalation.handoffs.waiting_list import WaitingList
+from services.escalation.handoffs.watch import HandoffWatch
+from services.escalation.handoffs.written_summaries import WrittenSummaries
+from services.escalation.insights.figures import Figures
+from services.escalation.insights.stored_decisions import Replays
+from services.escalation.insights.what_if import WhatIf
+from services.escalation.knowledge.documents import Documents
+from services.escalation.secrets.box import SecretBox
 from services.escalation.servicers.handoffs import HandoffServicer
 from services.escalation.servicers.insights import Insights, InsightServicer
 from services.escalation.servicers.knowledge import KnowledgeServicer
 from services.escalation.servicers.reliability import Reliability
 from services.escalation.servicers.tenants import TenantServicer
 from services.escalation.servicers.users import UserServicer
-from services.escalation.store.database import Database, database_for
-from services.escalation.tenant_removal import TenantRemoval
-from services.escalation.tenants import TenantDirectory
+from services.escalation.store.database import Database
+from services.escalation.store.opening import database_for
+from services.escalation.tenants.administration import Administration
+from services.escalation.tenants.directory import TenantDirectory
+from services.escalation.tenants.removal import TenantRemoval
 from services.escalation.turns.scoring import Instructions
-from services.escalation.typing_signals import TypingSignals
-from services.escalation.users import Users
-from services.escalation.waiting_list import WaitingList
-from services.escalation.written_summaries import WrittenSummaries
+from services.escalation.verdicts.reviews import Reviews
 
 INTERNAL = "internal-token-of-this-test"
 OPERATOR = "operator-token-of-this-test"

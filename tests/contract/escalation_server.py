@@ -38,7 +38,8 @@ from services.confidence.held_back import fit
 from services.confidence.messages import calibration_message, verdict_of
 from services.escalation.composition import open_service
 from services.escalation.settings import Settings
-from services.escalation.store.database import Database, database_for
+from services.escalation.store.database import Database
+from services.escalation.store.opening import database_for
 
 INTERNAL = Secret("internal-token-of-this-test")
 OPERATOR = Secret("operator-token-of-this-test")

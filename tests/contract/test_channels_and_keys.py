@@ -12,7 +12,7 @@ from sqlalchemy import select
 
 from services.common.clock import SystemClock
 from services.common.errors import Kind
-from services.escalation.access_tokens import ApiKeyVerifier
+from services.escalation.accounts.access_tokens import ApiKeyVerifier
 from services.escalation.store.schema import api_keys, channels
 from tests.contract import administration_server as admin
 from tests.contract.administration_server import INTERNAL, OPERATOR, Stubs, World, refused

@@ -18,11 +18,11 @@ from services.escalation.store.account_schema import users
 from services.escalation.store.identity import new_id
 from services.escalation.store.schema import handoffs
 from tests.contract import administration_server as admin
+from tests.contract import seeded_handoffs
 from tests.contract.administration_server import INTERNAL, Stubs, World, refused
-from tests.contract.test_handoffs import act, claim, close, give_back, operator, reply, seed
+from tests.contract.seeded_handoffs import act, claim, close, give_back, reply, seed
 
-database_url, world = admin.database_url, admin.world
-__all__ = ["operator"]
+database_url, world, operator = admin.database_url, admin.world, seeded_handoffs.operator
 
 Person = Callable[[str, Any], Any]
 

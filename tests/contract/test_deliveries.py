@@ -9,7 +9,7 @@ import pytest
 from metachat.escalation.v1 import conversation_pb2, handoff_pb2, tenant_pb2
 
 from services.common.errors import Kind
-from services.escalation.channel_watch import ChannelWatch
+from services.escalation.channels.watch import ChannelWatch
 from services.escalation.store.channel_schema import early_statuses
 from services.escalation.store.schema import events, messages, outbox
 from tests.contract.escalation_server import TENANT, WHATSAPP, World, database_url, refused, until, world

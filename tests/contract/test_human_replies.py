@@ -10,7 +10,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from metachat.escalation.v1 import conversation_pb2, handoff_pb2
 
 from services.common.errors import Kind
-from services.escalation.channel_watch import ChannelWatch
+from services.escalation.channels.watch import ChannelWatch
 from services.escalation.store.schema import conversations, events, handoffs, messages, outbox
 from tests.contract.escalation_server import TENANT, WHATSAPP, World, database_url, refused, world
 

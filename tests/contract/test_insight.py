@@ -13,7 +13,7 @@ from metachat.escalation.v1.settings_pb2 import ConfidenceEscalationSettings
 from sqlalchemy import Connection, update
 
 from services.common.errors import Kind
-from services.escalation.insight_counting import Counting
+from services.escalation.insights.counting import Counting
 from services.escalation.store.schema import turns
 from tests.contract import escalation_server
 from tests.contract.escalation_server import TENANT, World, refused

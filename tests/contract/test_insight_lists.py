@@ -12,7 +12,7 @@ from metachat.escalation.v1 import conversation_pb2, handoff_pb2, insight_pb2, p
 from metachat.escalation.v1.settings_pb2 import ConfidenceEscalationSettings, Rollout
 
 from services.common.errors import Kind
-from services.escalation.insight_counting import Counting
+from services.escalation.insights.counting import Counting
 from services.escalation.store.insight_schema import turn_counts
 from tests.contract import escalation_server
 from tests.contract.escalation_server import TENANT, Access, World, refused

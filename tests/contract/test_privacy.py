@@ -15,7 +15,7 @@ from sqlalchemy import Connection, func, select
 
 from services.common.errors import Kind
 from services.escalation.housekeeping import Housekeeping, LeaseLost
-from services.escalation.insight_counting import Counting
+from services.escalation.insights.counting import Counting
 from services.escalation.store.account_schema import audit_entries
 from services.escalation.store.insight_schema import turn_counts
 from services.escalation.store.schema import (

@@ -14,12 +14,12 @@ from metachat.escalation.v1.conversation_pb2 import CompleteTurnRequest, Draft
 
 from services.common.queue.dead_letters import KEEP, DeadLetter, Keep
 from services.common.queue.topology import DELIVERY_LIMIT, QueueName
-from services.escalation import queue_metrics
-from services.escalation.queue_watch import QueueWatch
+from services.escalation.queues import metrics
+from services.escalation.queues.watch import QueueWatch
 from services.escalation.scoring_client import ScoringClient
-from services.escalation.secrets import SecretBox
+from services.escalation.secrets.box import SecretBox
 from services.escalation.store.schema import events, handoffs, outbox
-from services.escalation.tenants import TenantDirectory
+from services.escalation.tenants.directory import TenantDirectory
 from services.escalation.turn_desk import TurnDesk
 from services.worker.bodies import begin_request
 from tests.contract import test_queues
@@ -165,10 +165,10 @@ async def test_everything_is_counted_with_few_labels(place: Place) -> None:
     async with watching(place) as watch:
         await until_leading(watch)
         async with asyncio.timeout(10):
-            while queue_metrics.READY.labels("whatsapp", "inbound")._value.get() < 1:
+            while metrics.READY.labels("whatsapp", "inbound")._value.get() < 1:
                 await watch.run_once()
-        assert queue_metrics.FULLEST.labels(place.name("1").queue)._value.get() == 1
-    assert queue_metrics.OLDEST.labels("whatsapp", "inbound")._value.get() >= 0
+        assert metrics.FULLEST.labels(place.name("1").queue)._value.get() == 1
+    assert metrics.OLDEST.labels("whatsapp", "inbound")._value.get() >= 0
 
 
 async def until_leading(watch: QueueWatch) -> None:

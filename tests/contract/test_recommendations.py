@@ -11,11 +11,11 @@ from metachat.escalation.v1 import insight_pb2
 from metachat.escalation.v1.settings_pb2 import ConfidenceEscalationSettings
 from sqlalchemy import Connection, update
 
-from services.escalation import verdicts
-from services.escalation.sampling import held_for_proofs
 from services.escalation.store.calibrations import add_calibration
 from services.escalation.store.schema import turns
 from services.escalation.store.verdicts import add_verdict
+from services.escalation.verdicts import rules as verdict_rules
+from services.escalation.verdicts.sampling import held_for_proofs
 from tests.contract import escalation_server
 from tests.contract.escalation_server import TENANT, World
 from tests.contract.test_insight import policy, talk
@@ -131,7 +131,7 @@ def calibrate(connection: Connection, intercept: float) -> None:
 def judge(connection: Connection, judged: dict[str, bool]) -> None:
     """Verdicts as RecordVerdict leaves them, without what else hears of one (new calibrations)."""
     for row in connection.execute(turns.select().where(turns.c.id.in_(judged))).mappings().all():
-        standing = verdicts.standing(row)
+        standing = verdict_rules.standing(row)
         add_verdict(
             connection,
             dict(row),

@@ -6,9 +6,9 @@ from metachat.escalation.v1 import tenant_pb2, webhook_pb2
 from metachat.escalation.v1.settings_pb2 import LlmSettings, TenantSettings
 
 from services.common.settings import Secret
-from services.escalation.resealing import Resealed, reseal
-from services.escalation.sealed_secrets import every_secret
-from services.escalation.secrets import SecretBox, key_id_of
+from services.escalation.secrets.box import SecretBox, key_id_of
+from services.escalation.secrets.resealing import Resealed, reseal
+from services.escalation.secrets.stored import every_secret
 from tests.contract import escalation_server as server
 from tests.contract.escalation_server import KEY, TENANT, World
 

@@ -14,12 +14,13 @@ from sqlalchemy import update
 from services.common.clock import SystemClock
 from services.common.errors import Kind, ServiceError
 from services.common.settings import Secret
-from services.escalation.administration import Administration, TenantChange
 from services.escalation.migrations.upgrade import upgrade
-from services.escalation.secrets import SecretBox
-from services.escalation.store.database import Database, database_for, unavailable
+from services.escalation.secrets.box import SecretBox
+from services.escalation.store.database import Database, unavailable
+from services.escalation.store.opening import database_for
 from services.escalation.store.schema import tenants
-from services.escalation.tenants import TenantDirectory, TenantUpdate
+from services.escalation.tenants.administration import Administration, TenantChange
+from services.escalation.tenants.directory import TenantDirectory, TenantUpdate
 
 KEY = Secret("a-key-for-these-tests-alone")
 

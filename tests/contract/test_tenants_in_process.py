@@ -13,22 +13,22 @@ from metachat.escalation.v1 import handoff_pb2, knowledge_pb2, tenant_pb2
 from services.common.clock import SystemClock
 from services.common.queue.topology import Partitions
 from services.common.testing import SyncView
-from services.escalation.access_tokens import ApiKeys, FirstOf
-from services.escalation.administration import Administration
-from services.escalation.documents import Documents
-from services.escalation.handoff_watch import HandoffWatch
-from services.escalation.reviews import Reviews
-from services.escalation.secrets import SecretBox
+from services.escalation.accounts.access_tokens import ApiKeys, FirstOf
+from services.escalation.handoffs.typing_signals import TypingSignals
+from services.escalation.handoffs.waiting_list import WaitingList
+from services.escalation.handoffs.watch import HandoffWatch
+from services.escalation.handoffs.written_summaries import WrittenSummaries
+from services.escalation.knowledge.documents import Documents
+from services.escalation.secrets.box import SecretBox
 from services.escalation.servicers.handoffs import HandoffServicer
 from services.escalation.servicers.knowledge import KnowledgeServicer
 from services.escalation.servicers.tenants import TenantServicer
-from services.escalation.tenant_removal import TenantRemoval
-from services.escalation.typing_signals import TypingSignals
-from services.escalation.waiting_list import WaitingList
-from services.escalation.written_summaries import WrittenSummaries
+from services.escalation.tenants.administration import Administration
+from services.escalation.tenants.removal import TenantRemoval
+from services.escalation.verdicts.reviews import Reviews
 from tests.contract import administration_server as admin
 from tests.contract.administration_server import World
-from tests.contract.test_handoffs import seed
+from tests.contract.seeded_handoffs import seed
 
 database_url, world = admin.database_url, admin.world
 FILES = (tenant_pb2, knowledge_pb2, handoff_pb2)

@@ -14,7 +14,8 @@ from alembic.config import Config
 from sqlalchemy import URL, Connection, text
 from sqlalchemy.exc import SQLAlchemyError
 
-from services.escalation.store.database import parse_url, translated, unavailable
+from services.escalation.store.database import translated, unavailable
+from services.escalation.store.opening import parse_url
 
 # Any number, the same for all processes of ours.
 _LOCK: Final = 7_205_759_403

@@ -11,9 +11,9 @@ from metachat.escalation.v1 import conversation_pb2, conversation_pb2_grpc
 
 from services.common.errors import invalid_field
 from services.common.logs import turn_context
-from services.escalation.conversation_tokens import ConversationTokens
+from services.escalation.accounts.conversation_tokens import ConversationTokens
 from services.escalation.conversations import Conversations, Reader
-from services.escalation.human_replies import HumanReplies
+from services.escalation.handoffs.human_replies import HumanReplies
 from services.escalation.servicers.deliveries import Deliveries
 from services.escalation.servicers.knowledge import passage_messages
 from services.escalation.servicers.tenants import channel_message

@@ -9,8 +9,8 @@ from metachat.escalation.v1 import conversation_pb2
 
 from services.common.clock import Clock
 from services.common.errors import Kind, ServiceError, invalid_field
-from services.escalation.change_log import Actor, current_actor
-from services.escalation.channel_health import ChannelHealth
+from services.escalation.accounts.change_log import Actor, current_actor
+from services.escalation.channels.health import ChannelHealth
 from services.escalation.outbox import Finding, State, Verdict
 from services.escalation.servicers.tenants import channel_message
 from services.escalation.servicers.translation import channel_word, delivery_message, duration, moment
@@ -23,7 +23,7 @@ from services.escalation.store.watermarks import move_up_to
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-    from services.escalation.tenants import ChannelRecord
+    from services.escalation.tenants.directory import ChannelRecord
 
 DEFAULT_LEASE: Final = timedelta(seconds=60)
 _LONGEST_LEASE: Final = timedelta(minutes=15)

@@ -11,12 +11,14 @@ from metachat.escalation.v1 import conversation_pb2, handoff_pb2, handoff_pb2_gr
 from services.common.caller import current_caller, identity_of
 from services.common.clock import Clock
 from services.common.errors import ServiceError, invalid_field
-from services.escalation import handoffs as rules
-from services.escalation.handoff_priority import window_end
-from services.escalation.handoff_summary import SOURCE
-from services.escalation.handoff_watch import HandoffWatch
-from services.escalation.handoffs import Agent
-from services.escalation.reviews import Reviews
+from services.escalation.handoffs import rules
+from services.escalation.handoffs.priority import window_end
+from services.escalation.handoffs.rules import Agent
+from services.escalation.handoffs.summary import SOURCE
+from services.escalation.handoffs.typing_signals import AGAIN, TypingSignals
+from services.escalation.handoffs.waiting_list import Act, Rank, WaitingList
+from services.escalation.handoffs.watch import HandoffWatch
+from services.escalation.handoffs.written_summaries import WrittenSummaries
 from services.escalation.servicers.requests import line, tenant_of
 from services.escalation.servicers.reviews import ReviewRpcs
 from services.escalation.servicers.translation import (
@@ -29,9 +31,7 @@ from services.escalation.servicers.translation import (
 )
 from services.escalation.store.pages import page_size, page_token, position_of
 from services.escalation.store.recipients import Recipient
-from services.escalation.typing_signals import AGAIN, TypingSignals
-from services.escalation.waiting_list import Act, Rank, WaitingList
-from services.escalation.written_summaries import WrittenSummaries
+from services.escalation.verdicts.reviews import Reviews
 
 _PAGE: Final = 50
 # Who may give away what somebody else has: a person who has left must not keep a customer.

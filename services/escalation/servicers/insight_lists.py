@@ -10,16 +10,16 @@ from google.protobuf import json_format
 from metachat.escalation.v1 import event_pb2, insight_pb2, policy_pb2
 
 from services.common.errors import invalid_field
-from services.escalation.insight import quarter_of, span_of
-from services.escalation.insight_figures import Figures, Period
-from services.escalation.insight_lists import EventsWanted, Lists, action_word
-from services.escalation.insight_search import Wanted
+from services.escalation.insights.counts import quarter_of, span_of
+from services.escalation.insights.figures import Figures, Period
+from services.escalation.insights.lists import EventsWanted, Lists, action_word
+from services.escalation.insights.search import Wanted
 from services.escalation.servicers.reliability import Reliability
 from services.escalation.servicers.requests import line, tenant_or_all
 from services.escalation.servicers.translation import decision_message, moment, storable, timestamp
 from services.escalation.store.insight_lists import Place
 from services.escalation.store.pages import page_size, page_token, position_of
-from services.escalation.tenants import TenantDirectory
+from services.escalation.tenants.directory import TenantDirectory
 from services.escalation.turns.outcome import decision_from
 
 _PAGE: Final = 50

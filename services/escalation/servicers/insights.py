@@ -10,15 +10,15 @@ from metachat.escalation.v1 import insight_pb2, insight_pb2_grpc, policy_pb2
 
 from services.common.errors import invalid_field
 from services.escalation import policy_reading
-from services.escalation.certificate_gaps import least_to_judge, to_judge, why_none
-from services.escalation.insight import QUARTER_SECONDS
-from services.escalation.insight_estimates import Estimate
-from services.escalation.insight_figures import Figures, Period, zone_of
-from services.escalation.insight_lists import Lists
-from services.escalation.insight_replay import Replays
-from services.escalation.insight_whatif import WhatIf
+from services.escalation.insights.certificate_gaps import least_to_judge, to_judge, why_none
+from services.escalation.insights.counts import QUARTER_SECONDS
+from services.escalation.insights.estimates import Estimate
+from services.escalation.insights.figures import Figures, Period, zone_of
+from services.escalation.insights.lists import Lists
+from services.escalation.insights.simulation import Change, ScoredTurn
+from services.escalation.insights.stored_decisions import Replays
+from services.escalation.insights.what_if import WhatIf
 from services.escalation.policy import Action, TurnFacts
-from services.escalation.reviews import verdict_message
 from services.escalation.servicers.insight_lists import ListRpcs
 from services.escalation.servicers.reliability import Reliability, ReliabilityRpcs
 from services.escalation.servicers.requests import line, tenant_of, tenant_or_all
@@ -28,10 +28,10 @@ from services.escalation.servicers.translation import (
     outcome_message,
     thresholds_message,
 )
-from services.escalation.simulation import Change, ScoredTurn
 from services.escalation.store.database import Database
 from services.escalation.store.verdicts import last_verdict
-from services.escalation.tenants import TenantDirectory
+from services.escalation.tenants.directory import TenantDirectory
+from services.escalation.verdicts.reviews import verdict_message
 
 _CHANGED: Final = 100
 _UNKNOWN: Final = "ACTION_UNSPECIFIED"

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from metachat.escalation.v1 import knowledge_pb2, knowledge_pb2_grpc
 
-from services.escalation.documents import Documents, Passage, PutDocument
+from services.escalation.knowledge.documents import Documents, Passage, PutDocument
 from services.escalation.servicers.requests import tenant_of
 from services.escalation.servicers.translation import timestamp
 from services.escalation.store.pages import page_size, page_token, position_of

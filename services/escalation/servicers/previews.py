@@ -8,10 +8,10 @@ from google.protobuf.field_mask_pb2 import FieldMask
 from metachat.escalation.v1 import conversation_pb2, escalation_pb2, policy_pb2
 from metachat.escalation.v1.settings_pb2 import TenantSettings
 
-from services.escalation import widget_look
 from services.escalation.previews import Edited, Previews
 from services.escalation.servicers.requests import tenant_of
 from services.escalation.servicers.translation import outcome_message, storable, thresholds_message
+from services.escalation.tenants import widget_look
 from services.escalation.turn_desk import DraftOrder
 
 

@@ -1,4 +1,4 @@
-"""QueueService: translates between the contract and `queues.py`."""
+"""QueueService: translates between the contract and `queues/desk.py`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from metachat.escalation.v1 import queue_pb2, queue_pb2_grpc
 
 from services.common.queue.dead_letters import DeadLetter
 from services.common.queue.port import Depth, QueueName
-from services.escalation.queues import QueueDesk, Wanted
+from services.escalation.queues.desk import QueueDesk, Wanted
 from services.escalation.servicers.requests import tenant_of
 from services.escalation.servicers.translation import channel_kind, channel_word
 

@@ -11,14 +11,14 @@ from metachat.confidence.v1.confidence_pb2 import Calibration
 from metachat.escalation.v1 import insight_pb2
 from sqlalchemy import Connection
 
-from services.escalation.calibration_map import mapped
-from services.escalation.calibration_schedule import FIRST
-from services.escalation.reliability import Judged, bins, figures, risk_coverage
 from services.escalation.servicers.requests import tenant_of, tenant_or_all
 from services.escalation.store import calibrations, verdicts
 from services.escalation.store.database import Database
 from services.escalation.store.insight_lists import all_verdicts
-from services.escalation.tenants import TenantDirectory
+from services.escalation.tenants.directory import TenantDirectory
+from services.escalation.verdicts.calibration_map import mapped
+from services.escalation.verdicts.calibration_schedule import FIRST
+from services.escalation.verdicts.reliability import Judged, bins, figures, risk_coverage
 
 GLOBAL: Final = "global"
 # More change no figure that people read.

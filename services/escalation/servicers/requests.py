@@ -6,7 +6,7 @@ from typing import Any
 
 from services.common.caller import current_caller
 from services.common.errors import Kind, ServiceError, invalid_field
-from services.escalation.tenants import TenantDirectory
+from services.escalation.tenants.directory import TenantDirectory
 
 
 def tenant_of(tenant_id: str) -> str:

@@ -7,13 +7,13 @@ from typing import Any, Final
 
 from metachat.escalation.v1 import handoff_pb2
 
-from services.escalation.reviews import Reviews, Spoken
-from services.escalation.sampling import SUGGESTED
 from services.escalation.servicers.requests import line, tenant_of
 from services.escalation.servicers.translation import outcome_message, storable
 from services.escalation.store.pages import page_size, page_token, position_of
 from services.escalation.turns.outcome import from_row
-from services.escalation.verdicts import Said
+from services.escalation.verdicts.reviews import Reviews, Spoken
+from services.escalation.verdicts.rules import Said
+from services.escalation.verdicts.sampling import SUGGESTED
 
 _PAGE: Final = 50
 

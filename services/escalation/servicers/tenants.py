@@ -11,16 +11,16 @@ from services.common.access import TokenVerifier
 from services.common.caller import current_caller
 from services.common.errors import Kind, ServiceError
 from services.common.settings import Secret
-from services.escalation import keys
-from services.escalation.access_tokens import ApiKeys, ListedKey
-from services.escalation.administration import Administration, TenantChange
+from services.escalation.accounts import keys
+from services.escalation.accounts.access_tokens import ApiKeys, ListedKey
 from services.escalation.servicers.requests import line, tenant_of
 from services.escalation.servicers.translation import timestamp
 from services.escalation.store.codec import dump_json
 from services.escalation.store.pages import page_size, page_token, position_of
-from services.escalation.tenant_removal import TenantRemoval
-from services.escalation.tenants import ChannelRecord, TenantDirectory, TenantRecord, TenantUpdate
-from services.escalation.widget_look import look_of
+from services.escalation.tenants.administration import Administration, TenantChange
+from services.escalation.tenants.directory import ChannelRecord, TenantDirectory, TenantRecord, TenantUpdate
+from services.escalation.tenants.removal import TenantRemoval
+from services.escalation.tenants.widget_look import look_of
 
 _KINDS: Final = {
     tenant_pb2.Channel.WHATSAPP: "whatsapp",

@@ -1,4 +1,4 @@
-"""UserService: translates between the contract and `users.py`."""
+"""UserService: translates between the contract and `accounts/users.py`."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import Any, Final
 from metachat.escalation.v1 import user_pb2, user_pb2_grpc
 
 from services.common.settings import Secret
+from services.escalation.accounts.users import UserChange, Users
 from services.escalation.servicers.requests import line, tenant_of
 from services.escalation.servicers.translation import timestamp
-from services.escalation.users import UserChange, Users
 
 _ROLES: Final = {user_pb2.User.AGENT: "agent", user_pb2.User.ADMIN: "admin"}
 _NUMBERS: Final = {word: number for number, word in _ROLES.items()}

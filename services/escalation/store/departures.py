@@ -7,7 +7,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection, select
 
-from services.escalation.change_log import CHANNEL_DELETED, TENANT_DELETED
+from services.escalation.accounts.change_log import CHANNEL_DELETED, TENANT_DELETED
 from services.escalation.store.account_schema import audit_entries
 
 

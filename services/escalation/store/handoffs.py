@@ -9,7 +9,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, Insert, RowMapping, Select, and_, bindparam, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from services.escalation import handoffs as rules
+from services.escalation.handoffs import rules
 from services.escalation.store import deferred, wakeups
 from services.escalation.store.handover_schema import handoff_clocks
 from services.escalation.store.schema import contacts, conversations, handoffs, messages, outbox, turns

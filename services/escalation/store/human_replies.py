@@ -10,7 +10,7 @@ from metachat.escalation.v1 import conversation_pb2
 from sqlalchemy import ColumnElement, Connection, RowMapping, literal_column, select
 
 from services.common.errors import invalid_field
-from services.escalation import handoffs as rules
+from services.escalation.handoffs import rules
 from services.escalation.store import conversations, outbox, places, records, request_log, waiting
 from services.escalation.store.conversations import LockedConversation, holding
 from services.escalation.store.handoffs import change_handoff, put_back, state_of, take

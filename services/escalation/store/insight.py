@@ -23,7 +23,7 @@ from sqlalchemy import (
     true,
 )
 
-from services.escalation.insight import (
+from services.escalation.insights.counts import (
     BINS,
     QUARTERS,
     DayCounts,

@@ -8,8 +8,8 @@ from typing import Any, Final, NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, RowMapping, Select, and_, func, or_, select, tuple_
 
-from services.escalation.insight import Span, begin_of
-from services.escalation.insight_search import Wanted
+from services.escalation.insights.counts import Span, begin_of
+from services.escalation.insights.search import Wanted
 from services.escalation.store.insight import COUNTED, of_tenant, waited_seconds
 from services.escalation.store.schema import conversations, handoffs, messages, turns
 from services.escalation.store.verdict_schema import verdicts

@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, insert, select, update
 
-from services.escalation.keys import StoredKey
+from services.escalation.accounts.keys import StoredKey
 from services.escalation.store.schema import api_keys
 
 

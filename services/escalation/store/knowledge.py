@@ -1,7 +1,7 @@
 """Documents, their passages, and the search through them by the database's own full-text engine.
 
-What is indexed and asked for are words that `knowledge.py` made: letters and digits, prefixed with the
-tenant. They are quoted all the same, so that no text can be anything but a word to either engine.
+What is indexed and asked for are words that `knowledge/passages.py` made: letters and digits, prefixed
+with the tenant. They are quoted all the same, so that no text can be anything but a word to either engine.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, Select, delete, func, insert, select, text
 
-from services.escalation.knowledge import CutDocument, tenant_prefix
+from services.escalation.knowledge.passages import CutDocument, tenant_prefix
 from services.escalation.store.database import insert_into
 from services.escalation.store.knowledge_schema import documents, passages
 

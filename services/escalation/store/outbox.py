@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, bindparam, select, update
 
-from services.escalation.handoff_priority import window_end
+from services.escalation.handoffs.priority import window_end
 from services.escalation.outbox import (
     EXPLANATIONS,
     REPLY,

@@ -8,7 +8,7 @@ from typing import Final
 from sqlalchemy import Connection, select
 
 from services.common.errors import invalid_field
-from services.escalation.handoffs import Agent, agent_name
+from services.escalation.handoffs.rules import Agent, agent_name
 from services.escalation.store.account_schema import users
 
 _USER: Final = "user:"

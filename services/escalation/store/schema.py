@@ -79,7 +79,7 @@ tenants = Table(
     _text("etag"),
     _instant("created_at"),
     _instant("updated_at"),
-    # Set = gone for everybody; its rows leave in small batches after it (`tenant_removal.py`).
+    # Set = gone for everybody; its rows leave in small batches after it (`tenants/removal.py`).
     _instant("deleted_at", nullable=True),
 )
 

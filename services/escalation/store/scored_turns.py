@@ -9,12 +9,12 @@ from typing import Any
 
 from sqlalchemy import Connection, and_, func, select
 
-from services.escalation.guarantees import Versions
+from services.escalation.insights.guarantees import Versions
+from services.escalation.insights.simulation import ScoredTurn, facts_of
 from services.escalation.policy import Action, Reason
-from services.escalation.scores_today import Given
-from services.escalation.simulation import ScoredTurn, facts_of
 from services.escalation.store.schema import turns
 from services.escalation.store.verdict_schema import verdicts
+from services.escalation.verdicts.scores_today import Given
 
 
 @dataclass(frozen=True, slots=True)

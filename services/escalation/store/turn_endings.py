@@ -9,7 +9,6 @@ from typing import Any
 from sqlalchemy import Connection
 
 from services.escalation.policy import TurnFacts
-from services.escalation.sampling import review_of
 from services.escalation.store import conversations, records, waiting
 from services.escalation.store.conversations import LockedConversation
 from services.escalation.store.turns import change
@@ -17,6 +16,7 @@ from services.escalation.turns import outcome as outcomes
 from services.escalation.turns.closing import RECEIVED_WHILE_HELD, TURN_FAILED, Closing, event_data
 from services.escalation.turns.model import TurnState
 from services.escalation.turns.outcome import Scored
+from services.escalation.verdicts.sampling import review_of
 
 
 def hold(

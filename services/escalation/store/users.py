@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Dialect, Row, Text, TypeDecorator, delete, select, type_coerce, update
 
-from services.escalation.sign_in_limits import FORGOTTEN_AFTER
+from services.escalation.accounts.sign_in_limits import FORGOTTEN_AFTER
 from services.escalation.store.account_schema import sign_in_tries, users
 from services.escalation.store.database import insert_into
 from services.escalation.store.identity import new_id

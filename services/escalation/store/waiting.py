@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, RowMapping, exists, func, insert, select
 
-from services.escalation import waiting_offers
+from services.escalation.handoffs import waiting_offers
 from services.escalation.store import conversations, records
 from services.escalation.store.account_schema import users
 from services.escalation.store.conversations import LockedConversation

@@ -10,9 +10,9 @@ from metachat.confidence.v1.confidence_pb2 import HistoryMessage, ScoreRequest, 
 from metachat.escalation.v1.conversation_pb2 import Draft
 
 from services.escalation.policy import Decision, Policy, TurnFacts, decide
-from services.escalation.reply_text import visible
 from services.escalation.turns.frustration import FAILURES, fails
 from services.escalation.turns.outcome import Scored
+from services.escalation.turns.reply_text import visible
 from services.escalation.turns.rules import Rules
 from services.escalation.turns.scoring import Scoring
 from services.topics.high_stakes import assess

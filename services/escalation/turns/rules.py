@@ -11,19 +11,21 @@ from metachat.confidence.v1.confidence_pb2 import Calibration
 from metachat.escalation.v1.settings_pb2 import TenantSettings
 
 from services.common.settings import Secret
-from services.escalation import policy_reading, texts, waiting_offers
+from services.escalation import policy_reading
+from services.escalation.handoffs import waiting_offers
+from services.escalation.handoffs.waiting_offers import Handover
 from services.escalation.policy import Policy
+from services.escalation.tenants import texts
 from services.escalation.turns.closing import Texts
 from services.escalation.turns.frustration import repeated
 from services.escalation.turns.model import Arrival
 from services.escalation.turns.rollout import Stage, stage_of
-from services.escalation.waiting_offers import Handover
 from services.topics.frustration import is_frustrated
 from services.topics.handoff_intent import detect, matches_keyword
 from services.topics.urgency import is_urgent
 
 if TYPE_CHECKING:
-    from services.escalation.tenants import ChannelRecord
+    from services.escalation.tenants.directory import ChannelRecord
 
 _BUILT_IN_RESPONDER: Final = "knowledge"
 

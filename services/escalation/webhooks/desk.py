@@ -14,14 +14,14 @@ from sqlalchemy import Connection, RowMapping
 from services.common.clock import Clock
 from services.common.errors import Kind, ServiceError, invalid_field
 from services.common.settings import Secret
-from services.escalation import change_log
-from services.escalation.change_log import current_actor
-from services.escalation.secrets import SecretBox, SecretUnreadable
+from services.escalation.accounts import change_log
+from services.escalation.accounts.change_log import current_actor
+from services.escalation.secrets.box import SecretBox, SecretUnreadable
 from services.escalation.store import change_log as audit_log
 from services.escalation.store import webhooks as store
 from services.escalation.store.database import Database, write_through_races
 from services.escalation.store.identity import new_id
-from services.escalation.tenants import TenantDirectory
+from services.escalation.tenants.directory import TenantDirectory
 from services.escalation.webhooks import messages, signing
 from services.escalation.webhooks.posting import Poster
 from services.escalation.webhooks.schedule import Attempt

@@ -10,7 +10,7 @@ from typing import Any, Final
 import orjson
 
 from services.common.settings import Secret
-from services.escalation.secrets import SecretBox
+from services.escalation.secrets.box import SecretBox
 from services.escalation.webhooks import signing
 
 TEST_EVENT: Final = "webhook.test"

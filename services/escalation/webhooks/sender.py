@@ -23,7 +23,7 @@ from services.common.clock import Clock
 from services.common.errors import ServiceError
 from services.common.logs import get_logger
 from services.common.metrics import REGISTRY
-from services.escalation.secrets import SecretBox, SecretUnreadable
+from services.escalation.secrets.box import SecretBox, SecretUnreadable
 from services.escalation.store import leases, records, wakeups
 from services.escalation.store import webhooks as store
 from services.escalation.store.database import Database

@@ -11,12 +11,12 @@ from metachat.escalation.v1.settings_pb2 import TenantSettings
 
 from services.common.clock import SystemClock
 from services.common.settings import Secret
-from services.escalation.administration import Administration
-from services.escalation.documents import Documents
+from services.escalation.knowledge.documents import Documents
 from services.escalation.migrations.upgrade import upgrade
-from services.escalation.secrets import SecretBox
-from services.escalation.store.database import database_for
-from services.escalation.tenants import TenantDirectory
+from services.escalation.secrets.box import SecretBox
+from services.escalation.store.opening import database_for
+from services.escalation.tenants.administration import Administration
+from services.escalation.tenants.directory import TenantDirectory
 
 # fmt: off
 DOCUMENTS = {

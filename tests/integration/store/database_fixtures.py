@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from services.escalation.store.database import Database, database_for
+from services.escalation.store.database import Database
+from services.escalation.store.opening import database_for
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgresql)])

@@ -7,8 +7,8 @@ from datetime import timedelta
 from sqlalchemy import Connection, insert, text, update
 
 from services.common.clock import FixedClock
-from services.escalation import backlog_watch
-from services.escalation.backlog_watch import BacklogWatch
+from services.escalation.queues import backlog_watch
+from services.escalation.queues.backlog_watch import BacklogWatch
 from services.escalation.store import backlog, records
 from services.escalation.store.database import Database
 from services.escalation.store.schema import handoffs, outbox

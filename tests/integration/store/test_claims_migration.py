@@ -6,7 +6,7 @@ from sqlalchemy import create_engine, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from services.escalation.migrations.upgrade import upgrade
-from services.escalation.store.database import database_for, parse_url
+from services.escalation.store.opening import database_for, parse_url
 from tests.integration.store.database_fixtures import empty_url
 
 __all__ = ["empty_url"]

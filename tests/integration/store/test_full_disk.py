@@ -11,7 +11,7 @@ import pytest
 
 from services.common.errors import ServiceError
 from services.escalation.migrations.upgrade import upgrade
-from services.escalation.store.database import database_for
+from services.escalation.store.opening import database_for
 from tests.integration.store.test_relay import add_tenant
 
 

@@ -7,10 +7,10 @@ import json
 from sqlalchemy import create_engine, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from services.escalation.insight import QUARTERS, DayCounts
+from services.escalation.insights.counts import QUARTERS, DayCounts
 from services.escalation.migrations.upgrade import upgrade
-from services.escalation.store.database import database_for, parse_url
 from services.escalation.store.insight import kept_counts, kept_totals
+from services.escalation.store.opening import database_for, parse_url
 from tests.integration.store.database_fixtures import empty_url
 
 __all__ = ["empty_url"]

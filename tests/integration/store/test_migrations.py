@@ -11,7 +11,8 @@ from alembic.migration import MigrationContext
 from sqlalchemy import Connection, inspect, text
 
 from services.escalation.migrations.upgrade import upgrade
-from services.escalation.store.database import Database, database_for
+from services.escalation.store.database import Database
+from services.escalation.store.opening import database_for
 from services.escalation.store.schema import METADATA
 from tests.integration.store.database_fixtures import database, empty_url, url
 

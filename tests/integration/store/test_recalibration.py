@@ -14,15 +14,15 @@ from sqlalchemy import Connection, insert, select, text, update
 from services.common.clock import FixedClock, SystemClock
 from services.common.errors import Kind, ServiceError
 from services.common.settings import Secret
-from services.escalation.recalibration import LEASE, Recalibration
-from services.escalation.secrets import SecretBox
+from services.escalation.secrets.box import SecretBox
 from services.escalation.store import leases, tenants
 from services.escalation.store import verdicts as store
 from services.escalation.store.database import Database
 from services.escalation.store.identity import new_id
 from services.escalation.store.schema import tenant_changes, turns
 from services.escalation.store.verdict_schema import calibrations, verdicts
-from services.escalation.tenants import TenantDirectory
+from services.escalation.tenants.directory import TenantDirectory
+from services.escalation.verdicts.recalibration import LEASE, Recalibration
 from tests.integration.store.database_fixtures import database, url
 
 __all__ = ["database", "url"]

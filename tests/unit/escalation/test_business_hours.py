@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from metachat.escalation.v1.settings_pb2 import BusinessHours, HandoverSettings, TenantSettings, WeekSpan
 
 from services.common.errors import ServiceError
-from services.escalation import business_hours, tenant_settings
-from services.escalation.business_hours import Hours
+from services.escalation.handoffs import business_hours
+from services.escalation.handoffs.business_hours import Hours
+from services.escalation.tenants import tenant_settings
 
 LONG = 10.0**9
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.escalation.calibration_schedule import FIRST, LastFit, due, worse
+from services.escalation.verdicts.calibration_schedule import FIRST, LastFit, due, worse
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 COUNTS = st.integers(0, 5000)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from services.escalation.certificate_gaps import least_to_judge, to_judge, why_none
-from services.escalation.guarantees import Verdict, Versions, certify
+from services.escalation.insights.certificate_gaps import least_to_judge, to_judge, why_none
+from services.escalation.insights.guarantees import Verdict, Versions, certify
 
 GLOBAL, OWN = Versions("1", "global"), Versions("1", "own-7")
 SCORES = [0.1 * at for at in range(1, 10)]

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.common.caller import Caller, calling_as
-from services.escalation.change_log import Actor, current_actor, difference
+from services.escalation.accounts.change_log import Actor, current_actor, difference
 
 VALUES = st.recursive(
     st.one_of(st.none(), st.booleans(), st.integers(), st.text(max_size=3)),

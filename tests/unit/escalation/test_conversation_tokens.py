@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from services.common.settings import Secret
-from services.escalation.conversation_tokens import ConversationTokens
+from services.escalation.accounts.conversation_tokens import ConversationTokens
 from services.escalation.store.identity import Identities
 
 KEY = Secret("a-key-of-this-test-installation")

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from metachat.escalation.v1.settings_pb2 import TenantSettings
 
 from services.common.settings import Secret
-from services.escalation.tenant_settings import with_defaults
+from services.escalation.tenants.tenant_settings import with_defaults
 from services.escalation.turns.frustration import failures_before, repeated
 from services.escalation.turns.model import Arrival
 from services.escalation.turns.rules import Rules

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks.guarantees import WORLDS, History, naive, run
-from services.escalation.guarantees import (
+from services.escalation.insights.estimates import estimate
+from services.escalation.insights.guarantees import (
     BOUNDED_MEAN,
     EXACT_BINOMIAL,
     Verdict,
@@ -21,7 +22,6 @@ from services.escalation.guarantees import (
     grid,
     p_value,
 )
-from services.escalation.insight_estimates import estimate
 
 RATES = st.floats(0.01, 0.99)
 

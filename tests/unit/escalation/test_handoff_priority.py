@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.escalation.handoff_priority import REASON_MINUTES, priority, priority_at, window_end
+from services.escalation.handoffs.priority import REASON_MINUTES, priority, priority_at, window_end
 from services.escalation.policy import Action, Reason
 
 NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from services.escalation.handoff_summary import summarise
+from services.escalation.handoffs.summary import summarise
 
 START = datetime(2026, 1, 5, 10, tzinfo=UTC)
 

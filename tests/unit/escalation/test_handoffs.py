@@ -7,28 +7,28 @@ from hypothesis import strategies as st
 from metachat.escalation.v1.settings_pb2 import MessageSettings, TenantSettings
 
 from services.common.errors import Kind, ServiceError
-from services.escalation import handoffs
-from services.escalation.handoffs import CLAIMED, CLOSED, RETURNED, WAITING, Agent, HandoffState
+from services.escalation.handoffs import rules
+from services.escalation.handoffs.rules import CLAIMED, CLOSED, RETURNED, WAITING, Agent, HandoffState
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 ANA, BEN, EVA = Agent("Ana"), Agent("Ben"), Agent("Eva")
 
 
 def test_a_waiting_handoff_is_claimed_once():
-    assert handoffs.claim(HandoffState(WAITING), ANA) is True
-    assert handoffs.claim(HandoffState(CLAIMED, "Ana"), ANA) is False
+    assert rules.claim(HandoffState(WAITING), ANA) is True
+    assert rules.claim(HandoffState(CLAIMED, "Ana"), ANA) is False
 
 
 def test_the_loser_is_told_who_has_it():
     with pytest.raises(ServiceError) as refused:
-        handoffs.claim(HandoffState(CLAIMED, "Ana"), BEN)
+        rules.claim(HandoffState(CLAIMED, "Ana"), BEN)
     assert refused.value.kind is Kind.NOT_READY
     assert "Ana" in refused.value.message
     assert refused.value.metadata == {"claimed_by": "Ana", "claimed_by_id": ""}
 
 
 def test_only_the_one_who_has_it_replies():
-    handoffs.reply(HandoffState(CLAIMED, "Ana"), ANA)
+    rules.reply(HandoffState(CLAIMED, "Ana"), ANA)
     for state in (
         HandoffState(WAITING),
         HandoffState(CLAIMED, "Ben"),
@@ -36,62 +36,60 @@ def test_only_the_one_who_has_it_replies():
         HandoffState(CLOSED),
     ):
         with pytest.raises(ServiceError):
-            handoffs.reply(state, ANA)
+            rules.reply(state, ANA)
 
 
 @pytest.mark.parametrize("state", [RETURNED, CLOSED])
 def test_an_end_is_reached_from_waiting_or_by_the_holder_and_once(state):
-    assert handoffs.end(HandoffState(WAITING), ANA, state) is True
-    assert handoffs.end(HandoffState(CLAIMED, "Ana"), ANA, state) is True
-    assert handoffs.end(HandoffState(state, "Ana"), ANA, state) is False
+    assert rules.end(HandoffState(WAITING), ANA, state) is True
+    assert rules.end(HandoffState(CLAIMED, "Ana"), ANA, state) is True
+    assert rules.end(HandoffState(state, "Ana"), ANA, state) is False
     with pytest.raises(ServiceError, match="Ben has"):
-        handoffs.end(HandoffState(CLAIMED, "Ben"), ANA, state)
+        rules.end(HandoffState(CLAIMED, "Ben"), ANA, state)
     other = CLOSED if state == RETURNED else RETURNED
     with pytest.raises(ServiceError, match=other):
-        handoffs.end(HandoffState(other, "Ana"), ANA, state)
+        rules.end(HandoffState(other, "Ana"), ANA, state)
 
 
 PEOPLE = [Agent("Ana", "user:1"), Agent("Ana", "user:2"), Agent("Ben", "key:1/Ben")]
 ACTIONS = {
-    "claim": lambda state, agent: (
-        handoffs.claim(state, agent) and HandoffState(CLAIMED, agent.name, agent.id)
-    ),
-    "return": lambda state, agent: handoffs.end(state, agent, RETURNED) and replace(state, state=RETURNED),
-    "close": lambda state, agent: handoffs.end(state, agent, CLOSED) and replace(state, state=CLOSED),
+    "claim": lambda state, agent: rules.claim(state, agent) and HandoffState(CLAIMED, agent.name, agent.id),
+    "return": lambda state, agent: rules.end(state, agent, RETURNED) and replace(state, state=RETURNED),
+    "close": lambda state, agent: rules.end(state, agent, CLOSED) and replace(state, state=CLOSED),
 }
 
 
 def test_whoever_sees_it_on_the_list_may_give_it_to_anybody():
-    assert handoffs.transfer(HandoffState(WAITING), ANA, BEN) is True
-    assert handoffs.transfer(HandoffState(WAITING), ANA, None) is False
-    assert handoffs.transfer(HandoffState(CLAIMED, "Ana"), ANA, BEN) is True
-    assert handoffs.transfer(HandoffState(CLAIMED, "Ana"), ANA, None) is True
+    assert rules.transfer(HandoffState(WAITING), ANA, BEN) is True
+    assert rules.transfer(HandoffState(WAITING), ANA, None) is False
+    assert rules.transfer(HandoffState(CLAIMED, "Ana"), ANA, BEN) is True
+    assert rules.transfer(HandoffState(CLAIMED, "Ana"), ANA, None) is True
     # Done again by the same person it changes nothing.
-    assert handoffs.transfer(HandoffState(CLAIMED, "Ben"), ANA, BEN) is False
+    assert rules.transfer(HandoffState(CLAIMED, "Ben"), ANA, BEN) is False
 
 
 def test_who_may_overrule_gives_away_what_others_have():
     held = HandoffState(CLAIMED, "Ben")
-    assert handoffs.transfer(held, ANA, EVA, overrules=True) is True
-    assert handoffs.transfer(held, ANA, None, overrules=True) is True
-    assert handoffs.transfer(held, ANA, BEN, overrules=True) is False
+    assert rules.transfer(held, ANA, EVA, overrules=True) is True
+    assert rules.transfer(held, ANA, None, overrules=True) is True
+    assert rules.transfer(held, ANA, BEN, overrules=True) is False
     with pytest.raises(ServiceError):
-        handoffs.transfer(HandoffState(CLOSED, "Ben"), ANA, EVA, overrules=True)
+        rules.transfer(HandoffState(CLOSED, "Ben"), ANA, EVA, overrules=True)
 
 
 def test_two_people_of_one_name_are_two():
     held = HandoffState(CLAIMED, "Ana", "user:1")
     mine, other = Agent("Ana", "user:1"), Agent("Ana", "user:2")
-    assert handoffs.claim(held, mine) is False
-    handoffs.reply(held, mine)
-    assert handoffs.transfer(held, mine, other) is True
+    assert rules.claim(held, mine) is False
+    rules.reply(held, mine)
+    assert rules.transfer(held, mine, other) is True
     for attempt in (
-        lambda: handoffs.claim(held, other),
-        lambda: handoffs.reply(held, other),
-        lambda: handoffs.end(held, other, RETURNED),
-        lambda: handoffs.end(held, other, CLOSED),
-        lambda: handoffs.transfer(held, other, None),
-        lambda: handoffs.transfer(held, other, other),
+        lambda: rules.claim(held, other),
+        lambda: rules.reply(held, other),
+        lambda: rules.end(held, other, RETURNED),
+        lambda: rules.end(held, other, CLOSED),
+        lambda: rules.transfer(held, other, None),
+        lambda: rules.transfer(held, other, other),
     ):
         with pytest.raises(ServiceError, match="another person called Ana has this handoff") as refused:
             attempt()
@@ -100,24 +98,24 @@ def test_two_people_of_one_name_are_two():
 
 def test_a_new_name_of_the_same_person_is_the_same_person():
     held = HandoffState(CLAIMED, "Ana", "user:1")
-    assert handoffs.claim(held, Agent("Ana Horvat", "user:1")) is False
+    assert rules.claim(held, Agent("Ana Horvat", "user:1")) is False
 
 
 def test_a_claim_held_by_a_name_is_of_whoever_of_that_name_acts_first():
     held = HandoffState(CLAIMED, "Ana")
-    assert handoffs.recognised(held, Agent("Ana", "user:1"))
-    assert not handoffs.recognised(held, Agent("Ben", "user:1"))
-    assert not handoffs.recognised(HandoffState(CLAIMED, "Ana", "user:2"), Agent("Ana", "user:1"))
-    assert not handoffs.recognised(HandoffState(CLOSED, "Ana"), Agent("Ana", "user:1"))
+    assert rules.recognised(held, Agent("Ana", "user:1"))
+    assert not rules.recognised(held, Agent("Ben", "user:1"))
+    assert not rules.recognised(HandoffState(CLAIMED, "Ana", "user:2"), Agent("Ana", "user:1"))
+    assert not rules.recognised(HandoffState(CLOSED, "Ana"), Agent("Ana", "user:1"))
 
 
 @pytest.mark.parametrize("to_agent", [None, EVA, ANA])
 def test_only_the_one_who_has_it_gives_it_away(to_agent):
     with pytest.raises(ServiceError) as refused:
-        handoffs.transfer(HandoffState(CLAIMED, "Ben"), ANA, to_agent)
+        rules.transfer(HandoffState(CLAIMED, "Ben"), ANA, to_agent)
     assert refused.value.metadata == {"claimed_by": "Ben", "claimed_by_id": ""}
     with pytest.raises(ServiceError) as refused:
-        handoffs.transfer(HandoffState(CLOSED, "Ana"), ANA, to_agent)
+        rules.transfer(HandoffState(CLOSED, "Ana"), ANA, to_agent)
     assert refused.value.reason == "HANDOFF_ENDED"
 
 
@@ -143,20 +141,20 @@ def test_whatever_people_do_it_is_held_by_one_and_ends_once(steps):
 @pytest.mark.parametrize("name", ["", "  ", "a\nb", "\x00", "a\u202eb"])
 def test_a_name_is_one_visible_line(name):
     with pytest.raises(ServiceError) as refused:
-        handoffs.agent_name(name)
+        rules.agent_name(name)
     assert refused.value.fields[0].field == "agent"
 
 
 def test_names_lose_the_white_space_around_them():
-    assert handoffs.agent_name("  Ana Marić ") == "Ana Marić"
+    assert rules.agent_name("  Ana Marić ") == "Ana Marić"
 
 
 def test_waiting_ends_with_the_claim():
     minute = timedelta(minutes=1)
-    assert handoffs.waiting_seconds(NOW, None, None, NOW + minute) == 60
-    assert handoffs.waiting_seconds(NOW, NOW + minute, NOW + 2 * minute, NOW + 9 * minute) == 60
-    assert handoffs.waiting_seconds(NOW, None, NOW + 2 * minute, NOW + 9 * minute) == 120
-    assert handoffs.waiting_seconds(NOW, None, None, NOW - minute) == 0
+    assert rules.waiting_seconds(NOW, None, None, NOW + minute) == 60
+    assert rules.waiting_seconds(NOW, NOW + minute, NOW + 2 * minute, NOW + 9 * minute) == 60
+    assert rules.waiting_seconds(NOW, None, NOW + 2 * minute, NOW + 9 * minute) == 120
+    assert rules.waiting_seconds(NOW, None, None, NOW - minute) == 0
 
 
 @pytest.mark.parametrize(
@@ -164,17 +162,17 @@ def test_waiting_ends_with_the_claim():
     [("", "joined"), ("en", "joined"), ("hr-HR", "pridružuje"), ("de_AT", "jetzt"), ("xx", "joined")],
 )
 def test_default_texts_speak_the_language_of_the_tenant(locale, word):
-    text = handoffs.agent_joined_text(TenantSettings(locale=locale), "Ana {x}")
+    text = rules.agent_joined_text(TenantSettings(locale=locale), "Ana {x}")
     assert word in text and "Ana {x}" in text and "{name}" not in text
-    assert handoffs.returned_to_bot_text(TenantSettings(locale=locale))
+    assert rules.returned_to_bot_text(TenantSettings(locale=locale))
 
 
 def test_texts_of_the_tenant_stand_and_an_empty_one_says_nothing():
     own = TenantSettings(
         messages=MessageSettings(agent_joined="{name} {here} {0}", returned_to_bot=" Back. ")
     )
-    assert handoffs.agent_joined_text(own, "Ana") == "Ana {here} {0}"
-    assert handoffs.returned_to_bot_text(own) == "Back."
+    assert rules.agent_joined_text(own, "Ana") == "Ana {here} {0}"
+    assert rules.returned_to_bot_text(own) == "Back."
     silent = TenantSettings(messages=MessageSettings(agent_joined="", returned_to_bot=""))
-    assert handoffs.agent_joined_text(silent, "Ana") == ""
-    assert handoffs.returned_to_bot_text(silent) == ""
+    assert rules.agent_joined_text(silent, "Ana") == ""
+    assert rules.returned_to_bot_text(silent) == ""

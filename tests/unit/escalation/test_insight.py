@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.common.errors import ServiceError
-from services.escalation import insight
-from services.escalation.insight import QUARTERS, DayCounts, Group, Span
-from services.escalation.insight_figures import zone_of
+from services.escalation.insights import counts
+from services.escalation.insights.counts import QUARTERS, DayCounts, Group, Span
+from services.escalation.insights.figures import zone_of
 
 ZONES = st.sampled_from(sorted(available_timezones())).map(ZoneInfo)
 MOMENTS = st.datetimes(datetime(2000, 1, 1), datetime(2035, 1, 1), timezones=st.just(UTC))
@@ -41,8 +41,8 @@ def test_every_zone_is_made_of_quarters(moment: datetime, zone: ZoneInfo) -> Non
 def test_hours_and_days_part_a_period_without_gap_or_overlap(
     begin: datetime, quarters: int, zone: ZoneInfo
 ) -> None:
-    span = insight.span_of(begin, begin + timedelta(minutes=15 * quarters))
-    for buckets, begins in (insight.hours_of(zone, span), insight.days_of(zone, span)):
+    span = counts.span_of(begin, begin + timedelta(minutes=15 * quarters))
+    for buckets, begins in (counts.hours_of(zone, span), counts.days_of(zone, span)):
         assert [q for bucket in buckets for q in range(*bucket)] == list(range(*span))
         assert all(bucket.first < bucket.end for bucket in buckets)
         assert all(began <= first for first, began in begins.items())
@@ -50,20 +50,20 @@ def test_hours_and_days_part_a_period_without_gap_or_overlap(
 
 @given(MOMENTS, st.integers(1, 4 * 24 * 4), ZONES)
 def test_a_day_holds_one_date_and_an_hour_one_hour(begin: datetime, quarters: int, zone: ZoneInfo) -> None:
-    span = insight.span_of(begin, begin + timedelta(minutes=15 * quarters))
+    span = counts.span_of(begin, begin + timedelta(minutes=15 * quarters))
 
     def local(quarter: int) -> datetime:
-        return insight.begin_of(quarter).astimezone(zone)
+        return counts.begin_of(quarter).astimezone(zone)
 
-    for day in insight.days_of(zone, span)[0]:
+    for day in counts.days_of(zone, span)[0]:
         assert len({local(quarter).date() for quarter in range(*day)}) == 1
-    for hour in insight.hours_of(zone, span)[0]:
+    for hour in counts.hours_of(zone, span)[0]:
         assert len({(local(q).date(), local(q).hour, local(q).utcoffset()) for q in range(*hour)}) == 1
 
 
 def lengths(zone: str, begin: datetime, days: int) -> list[float]:
-    span = insight.span_of(begin, begin + timedelta(days=days))
-    return [(day.end - day.first) / 4 for day in insight.days_of(ZoneInfo(zone), span)[0]]
+    span = counts.span_of(begin, begin + timedelta(days=days))
+    return [(day.end - day.first) / 4 for day in counts.days_of(ZoneInfo(zone), span)[0]]
 
 
 def test_days_around_the_change_of_the_clock() -> None:
@@ -78,34 +78,34 @@ def test_days_around_the_change_of_the_clock() -> None:
 
 def test_an_hour_that_comes_twice_is_two() -> None:
     begin = datetime(2026, 10, 25, 0, tzinfo=UTC)  # 02:00 in Zagreb, an hour before it comes again
-    hours, _ = insight.hours_of(ZoneInfo("Europe/Zagreb"), insight.span_of(begin, begin + timedelta(hours=2)))
-    assert [insight.begin_of(hour.first) for hour in hours] == [begin, begin + timedelta(hours=1)]
+    hours, _ = counts.hours_of(ZoneInfo("Europe/Zagreb"), counts.span_of(begin, begin + timedelta(hours=2)))
+    assert [counts.begin_of(hour.first) for hour in hours] == [begin, begin + timedelta(hours=1)]
 
 
 def test_a_cut_day_is_named_by_its_true_beginning() -> None:
     begin = datetime(2026, 1, 5, 10, 40, tzinfo=UTC)
-    spans, begins = insight.days_of(ZoneInfo("UTC"), insight.span_of(begin, begin + timedelta(hours=1)))
+    spans, begins = counts.days_of(ZoneInfo("UTC"), counts.span_of(begin, begin + timedelta(hours=1)))
     assert len(spans) == 1
-    assert insight.begin_of(begins[spans[0].first]) == datetime(2026, 1, 5, tzinfo=UTC)
-    spans, begins = insight.hours_of(ZoneInfo("UTC"), insight.span_of(begin, begin + timedelta(hours=1)))
-    assert insight.begin_of(begins[spans[0].first]) == datetime(2026, 1, 5, 10, tzinfo=UTC)
+    assert counts.begin_of(begins[spans[0].first]) == datetime(2026, 1, 5, tzinfo=UTC)
+    spans, begins = counts.hours_of(ZoneInfo("UTC"), counts.span_of(begin, begin + timedelta(hours=1)))
+    assert counts.begin_of(begins[spans[0].first]) == datetime(2026, 1, 5, 10, tzinfo=UTC)
 
 
 @given(st.dictionaries(st.integers(0, QUARTERS - 1), GROUPS, max_size=5))
 def test_counts_survive_their_record_and_add_up(slots: dict[int, list[Group]]) -> None:
-    counts = DayCounts()
+    kept = DayCounts()
     for slot, groups in slots.items():
-        counts.put(slot, groups)
-        counts.put(slot, groups)  # counting again counts once
-    assert DayCounts.from_record(counts.to_record()) == counts
+        kept.put(slot, groups)
+        kept.put(slot, groups)  # counting again counts once
+    assert DayCounts.from_record(kept.to_record()) == kept
     day = Span(96_000, 96_000 + QUARTERS)
     every = [group for groups in slots.values() for group in groups]
-    cells = insight.cells([(day.first, counts)], [day], {})
+    cells = counts.cells([(day.first, kept)], [day], {})
     assert sum(cell.turns for cell in cells) == sum(group.turns for group in every)
     scored = [group.turns for group in every if group.bin is not None]
-    assert sum(insight.histogram([(day.first, counts)], day)) == sum(scored)
+    assert sum(counts.histogram([(day.first, kept)], day)) == sum(scored)
     loud = [group for group in every if group.loudest]
-    rows = insight.signals([(day.first, counts)], day)
+    rows = counts.signals([(day.first, kept)], day)
     assert sum(turns for _, turns, _ in rows) == sum(group.turns for group in loud)
     escalated = [group.turns for group in loud if group.action == "IMMEDIATE_ESCALATION"]
     assert sum(count for _, _, count in rows) == sum(escalated)
@@ -120,10 +120,10 @@ def test_counts_survive_their_record_and_add_up(slots: dict[int, list[Group]]) -
 def test_cells_of_hours_and_days_count_what_is_in_the_period(
     slots: dict[int, list[Group]], offset: int, length: int, zone: ZoneInfo
 ) -> None:
-    first = insight.first_quarter("2026-03-29")
-    counts = DayCounts()
+    first = counts.first_quarter("2026-03-29")
+    kept = DayCounts()
     for slot, groups in slots.items():
-        counts.put(slot, groups)
+        kept.put(slot, groups)
     span = Span(first + offset, first + offset + length)
     inside = sum(
         group.turns
@@ -131,17 +131,17 @@ def test_cells_of_hours_and_days_count_what_is_in_the_period(
         for group in groups
         if span.first <= first + slot < span.end
     )
-    for buckets, begins in (insight.hours_of(zone, span), insight.days_of(zone, span)):
-        cells = insight.cells([(first, counts)], buckets, begins)
+    for buckets, begins in (counts.hours_of(zone, span), counts.days_of(zone, span)):
+        cells = counts.cells([(first, kept)], buckets, begins)
         assert sum(cell.turns for cell in cells) == inside
         assert len({(c.begins, c.channel, c.action, c.reason) for c in cells}) == len(cells)
 
 
 def test_one_channel_may_be_asked_for() -> None:
-    counts = DayCounts()
-    counts.put(0, [Group("webchat", "CONTINUE", "", "", 40, 3), Group("whatsapp", "CONTINUE", "", "", 40, 2)])
+    kept = DayCounts()
+    kept.put(0, [Group("webchat", "CONTINUE", "", "", 40, 3), Group("whatsapp", "CONTINUE", "", "", 40, 2)])
     day = Span(0, QUARTERS)
-    assert [cell.turns for cell in insight.cells([(0, counts)], [day], {}, channel="whatsapp")] == [2]
+    assert [cell.turns for cell in counts.cells([(0, kept)], [day], {}, channel="whatsapp")] == [2]
 
 
 @pytest.mark.parametrize("name", ["Europe/Zagreb", "UTC", "", "Asia/Kolkata"])

@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.escalation.insight import QUARTERS, DayCounts, Group, Span
-from services.escalation.insight_search import Wanted, runs
+from services.escalation.insights.counts import QUARTERS, DayCounts, Group, Span
+from services.escalation.insights.search import Wanted, runs
 
 GROUPS = st.lists(
     st.builds(

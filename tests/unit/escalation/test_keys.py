@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.common.errors import Kind, ServiceError
-from services.escalation import keys
+from services.escalation.accounts import keys
 
 ID = "0123456789abcdef"
 SECRET = bytes(range(32))

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.escalation.knowledge import (
+from services.escalation.knowledge.passages import (
     MAX_WORDS,
     TARGET_WORDS,
     content_words,

@@ -6,7 +6,7 @@ import pytest
 from metachat.escalation.v1.settings_pb2 import LlmSettings
 
 from services.common.errors import ServiceError
-from services.escalation.llm_address import check_key_stays, same_server, server_of
+from services.escalation.tenants.llm_address import check_key_stays, same_server, server_of
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.common.errors import Kind, ServiceError
-from services.escalation import passwords
-from services.escalation.sign_in_limits import FREE_TRIES, wait_after
+from services.escalation.accounts import passwords
+from services.escalation.accounts.sign_in_limits import FREE_TRIES, wait_after
 
 
 @pytest.fixture(scope="module")

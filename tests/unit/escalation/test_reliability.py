@@ -12,9 +12,9 @@ from sklearn.metrics import brier_score_loss, log_loss, roc_auc_score
 
 from services.confidence.calibration import Verdict, fitted
 from services.confidence.messages import calibration_message
-from services.escalation.calibration_map import mapped
-from services.escalation.insight_estimates import wilson
-from services.escalation.reliability import (
+from services.escalation.insights.estimates import wilson
+from services.escalation.verdicts.calibration_map import mapped
+from services.escalation.verdicts.reliability import (
     BINS,
     Judged,
     bins,

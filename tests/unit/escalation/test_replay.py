@@ -8,9 +8,9 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
+from services.escalation.insights.replay import Basis, differences, recorded_basis, unlike
 from services.escalation.policy import Action, Decision, Mode, Policy, TurnFacts, decide, failed
 from services.escalation.policy_reading import to_record
-from services.escalation.replay import Basis, differences, recorded_basis, unlike
 from services.escalation.store.turn_endings import facts_record
 from services.escalation.turns.outcome import decision_columns, decision_from
 

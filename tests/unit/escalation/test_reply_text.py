@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.escalation.reply_text import visible
+from services.escalation.turns.reply_text import visible
 
 MARKERS = (
     "[confidence: high]",

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.escalation.policy import Action
-from services.escalation.sampling import (
+from services.escalation.store.identity import new_id
+from services.escalation.verdicts.sampling import (
     AUDIT,
     SUGGESTED,
     Review,
@@ -16,7 +17,6 @@ from services.escalation.sampling import (
     review_of,
     weight_in_fits,
 )
-from services.escalation.store.identity import new_id
 
 IDS = st.text("0123456789abcdef", min_size=32, max_size=32)
 RATES = st.floats(0, 1)

@@ -10,7 +10,7 @@ from metachat.confidence.v1.confidence_pb2 import Calibration
 from services.confidence.calibration import Verdict, fitted
 from services.confidence.messages import calibration_message
 from services.confidence.scorer import TEXT_CEILING
-from services.escalation.scores_today import Given, floor_today, score_today
+from services.escalation.verdicts.scores_today import Given, floor_today, score_today
 
 UNIT = st.floats(0, 1)
 VERDICTS = st.lists(st.builds(Verdict, UNIT, st.booleans()), min_size=5, max_size=260)

@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.common.settings import Secret
-from services.escalation.secrets import SecretBox, SecretUnreadable
+from services.escalation.secrets.box import SecretBox, SecretUnreadable
 
 OLD = "the-old-key-of-this-installation"
 NEW = "the-new-key-of-this-installation"

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from services.escalation.insights.simulation import ScoredTurn, facts_of, simulate
 from services.escalation.policy import Action, Mode, Policy, TurnFacts, decide
-from services.escalation.simulation import ScoredTurn, facts_of, simulate
 
 TODAY = Policy(version=4)
 TURNS = st.lists(

@@ -5,8 +5,8 @@ from hypothesis import strategies as st
 from metachat.escalation.v1.settings_pb2 import TenantSettings
 
 from services.common.errors import Kind, ServiceError
-from services.escalation import tenant_settings
-from services.escalation.tenant_settings import Mode, check, from_json, merge, to_json
+from services.escalation.tenants import tenant_settings
+from services.escalation.tenants.tenant_settings import Mode, check, from_json, merge, to_json
 
 
 def settings(**values):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from metachat.escalation.v1.settings_pb2 import MessageSettings, TenantSettings
 
-from services.escalation.texts import DEFAULTS, disclaimer_of, text_of
+from services.escalation.tenants.texts import DEFAULTS, disclaimer_of, text_of
 
 
 def test_every_language_has_every_text() -> None:

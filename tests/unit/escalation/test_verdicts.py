@@ -10,8 +10,16 @@ from hypothesis import strategies as st
 
 from services.common.errors import Kind, ServiceError
 from services.escalation.policy import Action
-from services.escalation.sampling import review_of
-from services.escalation.verdicts import ESCALATED, VOLUNTEERED, Said, Standing, check, is_correct, standing
+from services.escalation.verdicts.rules import (
+    ESCALATED,
+    VOLUNTEERED,
+    Said,
+    Standing,
+    check,
+    is_correct,
+    standing,
+)
+from services.escalation.verdicts.sampling import review_of
 
 DRAFT = "The Team plan costs 79.50 euros (per month), isn't it simple?"
 

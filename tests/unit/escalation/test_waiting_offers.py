@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from metachat.escalation.v1.settings_pb2 import TenantSettings, WeekSpan
 
-from services.escalation import waiting_offers
-from services.escalation.tenant_settings import with_defaults
+from services.escalation.handoffs import waiting_offers
+from services.escalation.handoffs.waiting_offers import Handover, email_in
+from services.escalation.tenants.tenant_settings import with_defaults
 from services.escalation.turns.closing import Texts
-from services.escalation.waiting_offers import Handover, email_in
 
 MONDAY = datetime(2026, 1, 5, 10, tzinfo=UTC)
 NIGHT = MONDAY + timedelta(hours=12)

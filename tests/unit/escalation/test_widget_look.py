@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from metachat.escalation.v1.settings_pb2 import ConfidenceEscalationSettings, TenantSettings, WidgetSettings
 
-from services.escalation import widget_look
-from services.escalation.widget_look import BLACK, WHITE, contrast, look_of, text_on
+from services.escalation.tenants import widget_look
+from services.escalation.tenants.widget_look import BLACK, WHITE, contrast, look_of, text_on
 
 colors = st.integers(0, 0xFFFFFF).map(lambda value: f"#{value:06x}")
 

@@ -1,8 +1,8 @@
 """The full-text index of passages: FTS5 on SQLite, tsvector with GIN on PostgreSQL.
 
-Both hold words that the service folded, stemmed and prefixed with their tenant (`knowledge.py`); neither
-engine's own language rules take part. The index is no part of the schema's metadata: it is written by
-`store/knowledge.py` alone.
+Both hold words that the service folded, stemmed and prefixed with their tenant
+(`knowledge/passages.py`); neither engine's own language rules take part. The index is no part of the
+schema's metadata: it is written by `store/knowledge.py` alone.
 """
 
 from __future__ import annotations

@@ -1,0 +1,1 @@
+"""A tenant's documents: cut into passages, and searched."""

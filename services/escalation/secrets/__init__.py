@@ -1,0 +1,1 @@
+"""Secrets at rest: sealed, opened, found wherever they stand, sealed anew."""
