@@ -24,7 +24,7 @@ from typing import Any
 
 import grpc
 from axe_playwright_python.async_playwright import Axe
-from playwright.async_api import Browser, BrowserContext, Error, Page, async_playwright, expect
+from playwright.async_api import Browser, BrowserContext, Error, Locator, Page, async_playwright, expect
 
 from services.common.grpc_channel import open_channel
 from services.common.settings import Secret
@@ -181,8 +181,11 @@ async def connected(page: Page) -> None:
                 return
 
 
-async def picture(page: Page, name: str) -> list[Path]:
-    """Pictures of the page as it stands, wide and narrow, light and dark; none unless they are asked for."""
+async def picture(page: Page, name: str, show: Locator | None = None) -> list[Path]:
+    """Pictures of the page as it stands, wide and narrow, light and dark; none unless they are asked for.
+
+    `show`: what is scrolled to in each.
+    """
     if not os.environ.get("METACHAT_PICTURES"):
         return []
     PICTURES.mkdir(parents=True, exist_ok=True)
@@ -190,6 +193,8 @@ async def picture(page: Page, name: str) -> list[Path]:
     before = page.viewport_size
     for width, (across, down) in WIDTHS.items():
         await page.set_viewport_size({"width": across, "height": down})
+        if show is not None:
+            await show.evaluate("element => element.scrollIntoView({block: 'center'})")
         for scheme in ("light", "dark"):
             await page.emulate_media(color_scheme=scheme)
             await page.wait_for_timeout(250)

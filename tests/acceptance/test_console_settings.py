@@ -122,7 +122,7 @@ async def test_tried_under_the_settings_as_edited(
     assert settings_of(installation)["confidenceEscalation"]["mode"] == "STANDARD"
     assert installation.rows("SELECT count(*) FROM turns") == [(0,)]
     await axe(page)
-    await picture(page, "settings-tried")
+    await picture(page, "settings-tried", show=result(page, "action"))
 
 
 async def test_saved_and_in_force_on_the_next_turn(
