@@ -13,9 +13,9 @@ from services.common.errors import invalid_field
 from services.escalation.accounts import change_log
 from services.escalation.accounts.change_log import Actor, current_actor
 from services.escalation.store import change_log as audit_log
-from services.escalation.store import conversations, erasure, transcripts
+from services.escalation.store import conversations, erasure, group_messages, transcripts
 from services.escalation.store.database import Database
-from services.escalation.store.erasure import Erased
+from services.escalation.store.erasure import Erased, Known
 from services.escalation.tenants.directory import TenantDirectory
 
 Row = Mapping[Any, Any]
@@ -41,7 +41,7 @@ class Privacy:
         self, tenant_id: str, address: str, channel: str
     ) -> AsyncIterator[tuple[Row, Sequence[Row]]]:
         """Conversations of a customer with their messages, the oldest first, drafts that were withheld among
-        them.
+        them; then of each group what they wrote there, and nothing of the others.
 
         A long conversation comes in several parts. Nothing for a customer who is not known.
         """
@@ -49,39 +49,56 @@ class Privacy:
         actor = current_actor()
         address = _identifier(address)
 
-        def begin(connection: Connection) -> Sequence[str]:
-            found = erasure.contacts_of(connection, tenant.id, address, channel)
-            ids = erasure.conversations_of(connection, found)
-            self._log(connection, tenant.id, actor, change_log.CUSTOMER_EXPORTED, Erased(len(ids)))
-            return ids
+        def begin(connection: Connection) -> tuple[Known, Sequence[str], Sequence[str]]:
+            known, ids, groups = _standing(connection, tenant.id, address, channel)
+            exported = Erased(len(ids) + len(groups))
+            self._log(connection, tenant.id, actor, change_log.CUSTOMER_EXPORTED, exported)
+            return known, ids, groups
 
-        for conversation_id in await self._database.write(begin):
-            after = ""
-            while True:
-                part = await self._database.read(lambda c: _part(c, conversation_id, after))  # noqa: B023
-                if part is None:
-                    break
-                conversation, messages = part
-                if messages or not after:
-                    yield conversation, messages
-                if len(messages) < _PAGE:
-                    break
-                after = messages[-1]["id"]
+        known, ids, groups = await self._database.write(begin)
+        for conversation_id in ids:
+            async for part in self._parts(conversation_id, None):
+                yield part
+        for conversation_id in groups:
+            async for part in self._parts(conversation_id, known.identifiers):
+                yield part
+
+    async def _parts(
+        self, conversation_id: str, writers: frozenset[str] | None
+    ) -> AsyncIterator[tuple[Row, Sequence[Row]]]:
+        """A conversation in parts; of a group's only what the writers wrote."""
+        after = ""
+        while True:
+            part = await self._database.read(lambda c: _part(c, conversation_id, after, writers))  # noqa: B023 - used before it changes
+            if part is None:
+                return
+            conversation, messages = part
+            if messages or not after:
+                yield conversation, messages
+            if len(messages) < _PAGE:
+                return
+            after = messages[-1]["id"]
 
     async def erase(self, tenant_id: str, address: str, channel: str) -> Erased:
         """Erase a customer; done again it finds nothing and changes nothing.
 
         Texts, drafts, addresses and identifiers go; rows, counts and decisions stay. Conversations are
-        closed, with their open handoffs; what was about to be sent is cancelled.
+        closed, with their open handoffs; what was about to be sent is cancelled. Of a group's conversation
+        only what they wrote goes.
         """
         tenant = await self._directory.get(tenant_id)
         actor = current_actor()
         address = _identifier(address)
         erased = Erased()
         for _ in range(_ROUNDS):
-            found, ids = await self._database.read(lambda c: _known(c, tenant.id, address, channel))
-            if not found:
+            known, ids, groups = await self._database.read(
+                lambda c: _standing(c, tenant.id, address, channel)
+            )
+            if not known.contact_ids and not groups:
                 break
+            # Before their contacts: these name all their identifiers.
+            for conversation_id in groups:
+                erased += await self._erase_in_group(tenant.id, conversation_id, known)
             for conversation_id in ids:
                 # One unit for each: nobody waits for the whole of them.
                 erased += await self._database.write(
@@ -92,11 +109,23 @@ class Privacy:
                         now=self._clock.now(),
                     )
                 )
-            await self._database.write(lambda c: erasure.forget_contacts(c, found))  # noqa: B023
+            await self._database.write(lambda c: erasure.forget_contacts(c, known.contact_ids))  # noqa: B023
         await self._database.write(
             lambda c: self._log(c, tenant.id, actor, change_log.CUSTOMER_ERASED, erased)
         )
         return erased
+
+    async def _erase_in_group(self, tenant_id: str, conversation_id: str, known: Known) -> Erased:
+        erased = Erased()
+        while True:
+            count = await self._database.write(
+                lambda c: group_messages.erase_written(
+                    c, tenant_id, conversation_id, known.identifiers, _PAGE, now=self._clock.now()
+                )
+            )
+            erased += Erased(messages=count)
+            if count < _PAGE:
+                return erased
 
     def _log(
         self, connection: Connection, tenant_id: str, actor: Actor, action: str, how_much: Erased
@@ -119,15 +148,24 @@ def _identifier(address: str) -> str:
     return given
 
 
-def _known(
+def _standing(
     connection: Connection, tenant_id: str, address: str, channel: str
-) -> tuple[Sequence[str], Sequence[str]]:
-    found = erasure.contacts_of(connection, tenant_id, address, channel)
-    return found, erasure.conversations_of(connection, found)
+) -> tuple[Known, Sequence[str], Sequence[str]]:
+    """Who it is, their conversations, and those of groups in which they wrote."""
+    known = erasure.customer_of(connection, tenant_id, address, channel)
+    return (
+        known,
+        erasure.conversations_of(connection, known.contact_ids),
+        group_messages.conversations_with(connection, tenant_id, known.identifiers, channel),
+    )
 
 
-def _part(connection: Connection, conversation_id: str, after: str) -> tuple[Row, Sequence[Row]] | None:
+def _part(
+    connection: Connection, conversation_id: str, after: str, writers: frozenset[str] | None
+) -> tuple[Row, Sequence[Row]] | None:
     conversation = conversations.get(connection, conversation_id)
     if conversation is None:
         return None
+    if writers is not None:
+        return conversation, group_messages.written(connection, conversation_id, writers, after, _PAGE)
     return conversation, transcripts.messages_after(connection, conversation_id, after, _PAGE, withheld=True)

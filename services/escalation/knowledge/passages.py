@@ -112,7 +112,12 @@ def _content(text: str) -> Iterator[str]:
 
 @cache
 def _stop_words() -> frozenset[str]:
-    lines = files("services.escalation.knowledge").joinpath("stop_words.txt").read_text(encoding="utf-8").splitlines()
+    lines = (
+        files("services.escalation.knowledge")
+        .joinpath("stop_words.txt")
+        .read_text(encoding="utf-8")
+        .splitlines()
+    )
     return frozenset(word for line in lines if not line.startswith("#") for word in line.split())
 
 

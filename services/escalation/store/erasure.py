@@ -74,19 +74,30 @@ class Erased:
         )
 
 
-def contacts_of(connection: Connection, tenant_id: str, address: str, channel: str) -> Sequence[str]:
-    """Ids of the contacts that either identifier stands for; `channel` empty: on all channels.
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A customer: the contacts they have, and every identifier that is known of them."""
+
+    contact_ids: Sequence[str]
+    identifiers: frozenset[str]
+
+
+def customer_of(connection: Connection, tenant_id: str, address: str, channel: str) -> Known:
+    """Whom either identifier stands for; `channel` empty: on all channels.
 
     A number is found with and without the plus in front of it.
     """
     number = address.removeprefix("+")
-    query = select(contacts.c.id).where(
+    numbers = {address, number, f"+{number}"}
+    query = select(contacts.c.id, contacts.c.address, contacts.c.user_id).where(
         contacts.c.tenant_id == tenant_id,
-        or_(contacts.c.address.in_({address, number, f"+{number}"}), contacts.c.user_id == address),
+        or_(contacts.c.address.in_(numbers), contacts.c.user_id == address),
     )
     if channel:
         query = query.where(contacts.c.channel == channel)
-    return list(connection.execute(query.order_by(contacts.c.id)).scalars())
+    rows = connection.execute(query.order_by(contacts.c.id)).all()
+    theirs = {identifier for row in rows for identifier in row[1:] if identifier}
+    return Known([row.id for row in rows], frozenset(numbers | theirs))
 
 
 def conversations_of(connection: Connection, contact_ids: Sequence[str]) -> Sequence[str]:
