@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -103,6 +104,21 @@ async def test_whoever_could_not_be_told_is_told_once_escalation_can(place: Plac
     assert len(await place.world.rows(events, events.c.type == "human_handoff.requested")) == 1
     (letter,) = (await place.until_total(1)).dead_letters
     assert letter.reason == "INTERNAL: tries used up"
+
+
+async def test_what_was_written_in_a_group_is_handed_to_nobody(place: Place) -> None:
+    message = inbound(place.tenant, 7)
+    body = InboundMessage.FromString(message.body)
+    body.group_id = "party"
+    await place.queue.publish(place.name("7"), replace(message, body=body.SerializeToString()))
+    async with place.queue.consume([place.name("7")], prefetch=1) as consumer:
+        delivery = await asyncio.wait_for(anext(consumer), 10)
+        await delivery.dead_letter("INTERNAL: tries used up", told=False)
+    await place.until_total(1)
+    async with watching(place) as watch:
+        await until_leading(watch)
+        await watch.run_once()
+    assert await place.world.rows(handoffs, handoffs.c.tenant_id == place.tenant) == []
 
 
 async def test_whoever_waits_for_a_reply_that_will_not_be_sent_goes_to_a_person(place: Place) -> None:

@@ -282,13 +282,14 @@ def _explain(letter: DeadLetter, *, told: dict[str, str]) -> Keep | Explain:
 
 
 def _inbound(letter: DeadLetter) -> InboundMessage | None:
-    """The customer's message in it that asks for an answer."""
+    """The customer's message in it that asks for an answer; what is written in a group asks for none."""
     if letter.envelope.type != InboundMessage.DESCRIPTOR.full_name or letter.queue is None:
         return None
     try:
         message = InboundMessage.FromString(letter.envelope.body)
     except DecodeError:
         return None
-    if message.kind not in (InboundMessage.TEXT, InboundMessage.MEDIA, InboundMessage.UNSUPPORTED):
+    asks = message.kind in (InboundMessage.TEXT, InboundMessage.MEDIA, InboundMessage.UNSUPPORTED)
+    if not asks or message.group_id:
         return None
     return message if message.tenant_id == letter.queue.tenant_id and message.message_id else None
