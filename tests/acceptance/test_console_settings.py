@@ -327,8 +327,7 @@ async def test_the_chat_window_is_seen_as_it_is_edited_and_may_be_put_on_a_page(
     assert await page.get_by_text(key).count() == 0
     await axe(page)
     await no_sideways_scroll(page)
-    await section.scroll_into_view_if_needed()
-    await picture(page, "settings-widget")
+    await picture(page, "settings-widget", show=preview)
 
     await save(page)
     await expect(page.get_by_text("Saved. It is in force")).to_be_visible()

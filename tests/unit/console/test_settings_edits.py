@@ -155,6 +155,8 @@ def test_audit_entries_are_read_by_the_names_of_fields() -> None:
         "llm.api_key": "replaced",
     }
     assert list(paths_of_json(None)) == []
+    # The last setting was cleared: what is left holds nothing that could have changed.
+    assert list(paths_of_json({"settings": {}, "name": "Shop"})) == [("name", "Shop")]
 
 
 def test_values_in_words() -> None:

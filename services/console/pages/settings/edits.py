@@ -223,7 +223,7 @@ def _bare(settings: TenantSettings) -> TenantSettings:
 
 def paths_of_json(document: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
     """Leaves of an audit entry's JSON: (path in the words of the contract, value)."""
-    if isinstance(document, dict) and document:
+    if isinstance(document, dict):
         for name, value in document.items():
             path = f"{prefix}.{_snake(name)}" if prefix else _snake(name)
             if path.removeprefix("settings.") in _MAPS or not isinstance(value, dict):
