@@ -9,10 +9,10 @@ from collections.abc import Iterator
 import pytest
 
 from tests.chaos.ledger import ANSWERED, DEAD, NOWHERE, PERSON, UNKNOWN, OutboxRow, Records, TurnRow, count
-from tests.chaos.provider import Taken
 from tests.chaos.proxy import TcpProxy
 from tests.chaos.schedule import Blow, schedule
 from tests.chaos.traffic import Story, Text, conversations
+from tests.chaos.words import Taken
 
 BLOWS = [Blow(kind, f"{kind}-{n}") for kind in ("kill", "cut", "freeze", "provider 5xx") for n in range(3)]
 
@@ -31,7 +31,7 @@ def test_every_kind_strikes_before_any_strikes_twice() -> None:
 
 
 def test_a_seed_gives_the_same_traffic_with_ids_of_its_own() -> None:
-    tenants = [("a", "1"), ("b", "2")]
+    tenants = [("a", "1", "p1"), ("b", "2", "p2")]
     planned = conversations(9, tenants, 200)
     assert planned == conversations(9, tenants, 200)
     ids = [text.id for calls in planned for call in calls for text in call.texts]
