@@ -13,6 +13,8 @@ UNKNOWN = "delivery_unknown"
 # What a provider can say, in the order in which it can become true.
 RANK: Mapping[str, int] = {"sent": 1, "failed": 2, "delivered": 3, "read": 4}
 _ARRIVED = ("delivered", "read")
+# A message counts as sent from when the provider was called: so long, in seconds, a call may be on its way.
+_ON_ITS_WAY = 1.0
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,7 @@ def judge(
         # Who has read something has it.
         least = RANK[state]
         words = to_person[taken.number, taken.recipient]
-        return any(RANK[one.word.state] >= least and one.until >= taken.since for one in words)
+        return any(RANK[one.word.state] >= least and one.until + _ON_ITS_WAY >= taken.since for one in words)
 
     for move in moves:
         name, rank = f"{move.outbound}: {move.before} → {move.after}", RANK.get(move.after, 0)

@@ -154,7 +154,7 @@ def test_a_status_by_the_providers_id_alone_is_to_be_heeded_once_the_id_is_known
     assert not judge([Sent(OURS, "sent", "wamid.out")], moves("out"), [whatsapp()], said, dead).unheeded
 
 
-@pytest.mark.parametrize(("until", "unfounded"), [(100.0, 0), (99.0, 1)])
+@pytest.mark.parametrize(("until", "unfounded"), [(100.0, 0), (99.5, 0), (98.0, 1)])
 def test_a_watermark_speaks_for_what_was_sent_until_then(until: float, unfounded: int) -> None:
     walked = moves("out", ("sent", "delivered"))
     found = judge([Sent(OURS, "delivered")], walked, [messenger()], [mark("read", until)])
