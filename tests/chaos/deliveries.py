@@ -13,8 +13,9 @@ UNKNOWN = "delivery_unknown"
 # What a provider can say, in the order in which it can become true.
 RANK: Mapping[str, int] = {"sent": 1, "failed": 2, "delivered": 3, "read": 4}
 _ARRIVED = ("delivered", "read")
-# A message counts as sent from when the provider was called: so long, in seconds, a call may be on its way.
-_ON_ITS_WAY = 1.0
+# A message counts as sent from when the provider was called: so long, in seconds, a call may be on its way on
+# a machine that everything shares.
+_ON_ITS_WAY = 10.0
 
 
 @dataclass(frozen=True)
@@ -28,11 +29,14 @@ class Move:
 
 @dataclass(frozen=True)
 class Sent:
-    """Where an outbound message stands at the end, and under which id of the provider."""
+    """Where an outbound message stands at the end, and under which id of the provider. `called`: when the
+    provider was called with it, in seconds since 1970.
+    """
 
     id: str
     state: str
     provider_id: str = ""
+    called: float = 0.0
 
 
 @dataclass
@@ -61,7 +65,8 @@ def judge(
     dead: frozenset[str] = frozenset(),
 ) -> Verdict:
     """`dead`: ids of messages among the dead letters; statuses there need not have been heeded."""
-    verdict = Verdict()
+    verdict, rows = Verdict(), list(rows)
+    called = {row.id: row.called for row in rows}
     taken_by = {taken.outbound: taken for taken in took}
     # What was said of each message: by our id or the provider's, and (watermarks) to whom until when.
     of_message: dict[str, set[str]] = defaultdict(set)
@@ -85,9 +90,9 @@ def judge(
         if taken is None:
             return False
         # Who has read something has it.
-        least = RANK[state]
+        least, earliest = RANK[state], max(called.get(outbound, 0.0), taken.since - _ON_ITS_WAY)
         words = to_person[taken.number, taken.recipient]
-        return any(RANK[one.word.state] >= least and one.until + _ON_ITS_WAY >= taken.since for one in words)
+        return any(RANK[one.word.state] >= least and one.until >= earliest for one in words)
 
     for move in moves:
         name, rank = f"{move.outbound}: {move.before} → {move.after}", RANK.get(move.after, 0)

@@ -34,13 +34,16 @@ class TurnRow:
 
 @dataclass(frozen=True)
 class OutboxRow:
-    """An outbound message: of which turn ("" = none), which kind, in which state, its id at the provider."""
+    """An outbound message: of which turn ("" = none), which kind, in which state, its id at the provider, and
+    when that was called, in seconds since 1970.
+    """
 
     id: str
     turn: str
     kind: str
     state: str
     provider_id: str = ""
+    called: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -86,7 +89,7 @@ def count(
 ) -> Account:
     """Put every accepted message in its class, and look for what must not be."""
     account = Account()
-    rows = [Sent(row.id, row.state, row.provider_id) for row in records.outbox]
+    rows = [Sent(row.id, row.state, row.provider_id, row.called) for row in records.outbox]
     account.deliveries = judge(rows, records.moves, took, said, records.dead)
     account.not_said_by_customers = [
         *(f"turn {turn.id} of {turn.message}" for turn in records.turns if turn.message not in stories),

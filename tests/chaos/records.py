@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sqlite3
+from datetime import UTC, datetime
 
 import aio_pika
 from aio_pika.exceptions import ChannelClosed
@@ -19,7 +20,9 @@ _TURNS = (
     "SELECT t.id, t.message_id, t.state, t.action, "
     "EXISTS (SELECT 1 FROM handoffs h WHERE h.conversation_id = t.conversation_id) FROM turns t"
 )
-_OUTBOX = "SELECT id, COALESCE(turn_id, ''), kind, state, provider_message_id FROM outbox ORDER BY id"
+_OUTBOX = (
+    "SELECT id, COALESCE(turn_id, ''), kind, state, provider_message_id, attempted_at FROM outbox ORDER BY id"
+)
 _MOVES = "SELECT outbound, before, after FROM chaos_moves ORDER BY id"
 _PEOPLE = "SELECT provider_message_id FROM messages WHERE source = 'human_agent'"
 # Kept by the database itself, so that no change is missed between two looks.
@@ -50,11 +53,18 @@ def read(built: Ground) -> Records:
     """Everything, now."""
     return Records(
         turns=[TurnRow(*row[:4], bool(row[4])) for row in built.query(_TURNS)],
-        outbox=[OutboxRow(*row) for row in built.query(_OUTBOX)],
+        outbox=[OutboxRow(*row[:5], _seconds(row[5])) for row in built.query(_OUTBOX)],
         dead=frozenset(_dead(built)),
         moves=[Move(*row) for row in built.query(_MOVES)],
         people=[str(row[0]) for row in built.query(_PEOPLE)],
     )
+
+
+def _seconds(moment: datetime | str | None) -> float:
+    """Since 1970; SQLite keeps moments as texts in UTC."""
+    if isinstance(moment, str):
+        moment = datetime.fromisoformat(moment).replace(tzinfo=UTC)
+    return moment.timestamp() if moment is not None else 0.0
 
 
 def done(built: Ground) -> int:

@@ -218,7 +218,7 @@ def _problems(built: Ground, account: Account, feeder: Feeder) -> list[str]:
     found += [f"NO CUSTOMER'S {line}" for line in account.not_said_by_customers]
     deliveries = account.deliveries
     found += [f"MOVED BACKWARDS {line}" for line in deliveries.backwards]
-    found += [f"NOT SO {line}" for line in deliveries.unfounded]
+    found += [f"NOT SO {line}{_way(built, line)}" for line in deliveries.unfounded]
     found += [f"NOT HEEDED {line}{_way(built, line)}" for line in deliveries.unheeded]
     found += [f"ENDED BY ITSELF {line}" for line in built.fleet.unasked_ends]
     for message in account.classes[NOWHERE][:50]:

@@ -154,10 +154,14 @@ def test_a_status_by_the_providers_id_alone_is_to_be_heeded_once_the_id_is_known
     assert not judge([Sent(OURS, "sent", "wamid.out")], moves("out"), [whatsapp()], said, dead).unheeded
 
 
-@pytest.mark.parametrize(("until", "unfounded"), [(100.0, 0), (99.5, 0), (98.0, 1)])
-def test_a_watermark_speaks_for_what_was_sent_until_then(until: float, unfounded: int) -> None:
+@pytest.mark.parametrize(
+    ("until", "called", "unfounded"),
+    [(100.0, 99.0, 0), (99.5, 99.0, 0), (98.5, 99.0, 1), (89.0, 80.0, 1)],
+)
+def test_a_watermark_speaks_for_what_was_sent_until_then(until: float, called: float, unfounded: int) -> None:
     walked = moves("out", ("sent", "delivered"))
-    found = judge([Sent(OURS, "delivered")], walked, [messenger()], [mark("read", until)])
+    rows = [Sent(OURS, "delivered", called=called)]
+    found = judge(rows, walked, [messenger()], [mark("read", until)])
     assert len(found.unfounded) == unfounded
     assert judge([], moves("out", ("sent", "read")), [messenger()], [mark("delivered", until)]).unfounded
 
