@@ -232,6 +232,22 @@ async def test_signed_nonsense_is_logged_and_never_asked_for_again(
     assert (await post(door, whatsapp("after"))).json() == {"published": 1}
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"5",
+        b'"text"',
+        b"not json",
+        b'{"object": "page", "entry": 5}',
+        MANY.replace(b"whatsapp_business_account", b"page"),
+    ],
+    ids=lambda value: repr(value)[:24],
+)
+async def test_nonsense_from_messenger_is_taken_as_well(door: Running, body: bytes) -> None:
+    response = await post(door, body, "messenger")
+    assert (response.status_code, response.json()) == (200, {"published": 0})
+
+
 async def test_what_is_compressed_is_not_unpacked(door: Running, caplog: pytest.LogCaptureFixture) -> None:
     """The provider compresses nothing; what looks like its call could be a bomb."""
     response = await post(door, gzip.compress(whatsapp("packed")), **{"content-encoding": "gzip"})
