@@ -16,6 +16,7 @@ from typing import Final, Protocol
 from services.common.errors import Kind, ServiceError
 from services.common.logs import get_logger, turn_context
 from services.common.queue.port import Consumer, Delivery, QueueUnavailable
+from services.common.queue.topology import DELIVERY_LIMIT
 from services.common.telemetry import continued
 from services.worker import metrics
 from services.worker.retry import pause_in_hand
@@ -24,10 +25,10 @@ from services.worker.settling import ComeBack, Done, KeepInHand, PutAside, Settl
 _log = get_logger(__name__)
 
 # Handed out so often and never settled, it may be what ends the workers: it is not handled again at once but
-# counts as a failed try, long before the queue itself would put it aside without a word to anybody. Many
-# times, because what waits in hand is handed out again too whenever a connection breaks, and a try costs it
-# its place.
-_SUSPECT: Final = 8
+# counts as a failed try, before the queue itself would put it aside without a word to anybody. Many times,
+# because what waits in hand is handed out again too whenever a connection breaks or a queue goes to another
+# worker, and a try costs it its place.
+_SUSPECT: Final = DELIVERY_LIMIT - 6
 # So often a message whose handling takes too long is handled again in its place, where nothing of its
 # conversation overtakes it, before it counts as a failed try.
 _LATE: Final = 2

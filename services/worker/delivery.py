@@ -238,6 +238,7 @@ class OutboundHandler:
         if not part.first:
             await turn.wait(deadline - time.monotonic())
         while True:
+            turn.called_at = time.time()
             result = await sender.send(message, channel, part)
             turn.went(result, self._chance())
             tries += 1
@@ -261,7 +262,7 @@ class OutboundHandler:
             state=_STATES[type(result)],
             channel=message.channel,
         )
-        request.occurred_at.GetCurrentTime()
+        request.occurred_at.FromMicroseconds(round(turn.called_at * 1e6))
         if isinstance(result, Sent):
             request.provider_message_id = result.provider_message_id[:512]
         else:
@@ -308,6 +309,7 @@ class _Turn:
         self.texts = texts
         self.seconds = seconds  # for the whole attempt
         self.until = until  # the monotonic time when the message must be out of hand
+        self.called_at = time.time()  # when the provider was called last, in seconds since 1970
         self._pace = pace
         self._account = message.account_id
         self._recipient = message.contact.user_id or message.contact.address

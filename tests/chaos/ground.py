@@ -26,6 +26,7 @@ from tests.chaos.disk import SmallDisk
 from tests.chaos.fleet import Fleet
 from tests.chaos.provider import ChaosProvider
 from tests.chaos.proxy import TcpProxy
+from tests.chaos.words import APP_ID
 from tests.servers import postgresql, rabbitmq
 
 _WATCH_SECONDS = 0.5
@@ -74,6 +75,28 @@ class Ground:
         """The phone number id of a tenant."""
         return f"55500{tenant.removeprefix('shop-')}"
 
+    def page(self, tenant: str) -> str:
+        """The page id of a tenant."""
+        return f"77700{tenant.removeprefix('shop-')}"
+
+    def execute(self, statement: str) -> None:
+        """Change the system of record, past every proxy."""
+        if self.database is None:
+            path = self.folder / "disk" / "data" / "metachat.db"
+            with contextlib.closing(sqlite3.connect(path, timeout=10)) as connection, connection:
+                connection.execute(statement)
+            return
+        url = self.database.url
+
+        async def run() -> None:
+            connection = await asyncpg.connect(url, timeout=5)
+            try:
+                await connection.execute(statement, timeout=60)
+            finally:
+                await connection.close()
+
+        asyncio.run(run())
+
     def query(self, statement: str) -> list[tuple[Any, ...]]:
         """Rows of the system of record, read past every proxy. Raises OSError or a database's error."""
         if self.database is None:
@@ -93,12 +116,12 @@ class Ground:
 
 
 @contextlib.contextmanager
-def ground(shape: Shape, keep: Path | None = None) -> Iterator[Ground]:
+def ground(shape: Shape, keep: Path | None = None, *, seed: int = 0) -> Iterator[Ground]:
     """Build it, start it, make its tenants; take it down and leave nothing but the logs in `keep`."""
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="metachat-chaos-")))
         folder.chmod(0o711)
-        provider = stack.enter_context(ChaosProvider())
+        provider = stack.enter_context(ChaosProvider(seed))
         fleet = Fleet(folder)
         built = Ground(shape, folder, provider, fleet, "")
         _servers(built, stack)
@@ -169,7 +192,7 @@ def _wire(built: Ground, stack: contextlib.ExitStack, name: str, port: int) -> i
 def _processes(built: Ground, stack: contextlib.ExitStack) -> None:
     shape = built.shape
     gateway, chat, confidence, escalation, *health = free_ports(4 + shape.workers)
-    built.gateway = f"http://127.0.0.1:{gateway}"
+    built.gateway = built.provider.gateway = f"http://127.0.0.1:{gateway}"
     common = {
         **{name: os.environ[name] for name in ("PATH", "HOME", "LANG", "PYTHONPATH") if name in os.environ},
         "PYTHONUNBUFFERED": "1",
@@ -182,7 +205,9 @@ def _processes(built: Ground, stack: contextlib.ExitStack) -> None:
         "METACHAT_SECRET_KEY": "secret-key-of-a-chaos-run-0123456789",
         "META_APP_SECRET": APP_SECRET,
         "META_VERIFY_TOKEN": VERIFY_TOKEN,
+        "META_APP_ID": APP_ID,
         "WHATSAPP_API_BASE_URL": built.provider.url,
+        "MESSENGER_API_BASE_URL": built.provider.url,
         "WORKER_VISIBILITY_TIMEOUT_MS": str(round(shape.visibility * 1000)),
         "GATEWAY_HTTP_PORT": str(gateway),
         "GATEWAY_GRPC_PORT": str(chat),
@@ -237,15 +262,12 @@ def _tenants(built: Ground) -> None:
         tenants.CreateTenant(tenant_pb2.CreateTenantRequest(id=tenant, name=tenant), timeout=30)
         for path in sorted(DOCUMENTS.glob("*.md")):
             knowledge.PutDocument(read_document(tenant, path), timeout=30)
-        tenants.PutChannel(
-            tenant_pb2.PutChannelRequest(
-                tenant_id=tenant,
-                kind=Channel.WHATSAPP,
-                account_id=built.account(tenant),
-                access_token=f"token-of-{tenant}",
-            ),
-            timeout=30,
-        )
+        accounts = ((Channel.WHATSAPP, built.account(tenant)), (Channel.MESSENGER, built.page(tenant)))
+        for kind, account in accounts:
+            request = tenant_pb2.PutChannelRequest(
+                tenant_id=tenant, kind=kind, account_id=account, access_token=f"token-of-{tenant}"
+            )
+            tenants.PutChannel(request, timeout=30)
 
 
 def _keep_logs(folder: Path, keep: Path) -> None:

@@ -6,8 +6,10 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from tests.chaos.provider import Taken
+from tests.chaos.deliveries import Move, Sent, Verdict, judge
+from tests.chaos.provider import Said
 from tests.chaos.traffic import Story
+from tests.chaos.words import Taken
 
 ANSWERED = "answered once"
 PERSON = "waiting for a person"
@@ -32,41 +34,67 @@ class TurnRow:
 
 @dataclass(frozen=True)
 class OutboxRow:
-    """An outbound message: of which turn ("" = none), which kind, in which state."""
+    """An outbound message: of which turn ("" = none), which kind, in which state, its id at the provider, and
+    when that was called, in seconds since 1970.
+    """
 
     id: str
     turn: str
     kind: str
     state: str
+    provider_id: str = ""
+    called: float = 0.0
 
 
 @dataclass(frozen=True)
 class Records:
-    """What the installation says of itself. `dead`: ids of inbound and outbound messages put aside."""
+    """What the installation says of itself. `dead`: ids of inbound and outbound messages put aside.
+    `moves`: changes of outbound messages' states. `people`: ids of what was recorded as a person's message.
+    """
 
     turns: Sequence[TurnRow]
     outbox: Sequence[OutboxRow]
     dead: frozenset[str]
+    moves: Sequence[Move] = ()
+    people: Sequence[str] = ()
 
 
 @dataclass
 class Account:
-    """The count. `duplicates` and `out_of_order` hold a line each."""
+    """The count. What must not be is held as a line each; `not_said_by_customers`: statuses and echoes that
+    became a turn or a person's answer.
+    """
 
     classes: dict[str, list[str]] = field(default_factory=lambda: {name: [] for name in CLASSES})
     duplicates: list[str] = field(default_factory=list)
     out_of_order: list[str] = field(default_factory=list)
     strangers: list[str] = field(default_factory=list)
+    not_said_by_customers: list[str] = field(default_factory=list)
+    deliveries: Verdict = field(default_factory=Verdict)
 
     @property
     def good(self) -> bool:
-        """Whether everything is in a class, nothing went out twice and order was kept."""
-        return not (self.classes[NOWHERE] or self.duplicates or self.out_of_order or self.strangers)
+        """Whether everything is in a class, nothing went out twice, order was kept and states are true."""
+        return self.deliveries.good and not (
+            self.classes[NOWHERE]
+            or self.duplicates
+            or self.out_of_order
+            or self.strangers
+            or self.not_said_by_customers
+        )
 
 
-def count(stories: Mapping[str, Story], took: Sequence[Taken], records: Records) -> Account:
+def count(
+    stories: Mapping[str, Story], took: Sequence[Taken], records: Records, said: Sequence[Said] = ()
+) -> Account:
     """Put every accepted message in its class, and look for what must not be."""
     account = Account()
+    rows = [Sent(row.id, row.state, row.provider_id, row.called) for row in records.outbox]
+    account.deliveries = judge(rows, records.moves, took, said, records.dead)
+    account.not_said_by_customers = [
+        *(f"turn {turn.id} of {turn.message}" for turn in records.turns if turn.message not in stories),
+        *(f"{message} as a person's answer" for message in records.people),
+    ]
     turns = {turn.message: turn for turn in records.turns}
     of_turn: dict[str, list[OutboxRow]] = defaultdict(list)
     for row in records.outbox:
@@ -98,6 +126,8 @@ def _class(
             return ANSWERED
         if turn.handed_over and (
             turn.state in ("held", "failed")
+            # It went out, and the provider said later that it could not be delivered.
+            or any(sent[row.id] == 1 and row.state == "failed" for row in replies)
             or turn.action == "IMMEDIATE_ESCALATION"
             or any(row.state == "cancelled" for row in replies)
         ):
@@ -143,17 +173,30 @@ def _out_of_order(stories: Mapping[str, Story], took: Iterable[Taken], records: 
     return found
 
 
-def table(account: Account, *, accepted: int, copies: int, refusals: int, faults: int, ended: int) -> str:
+def table(
+    account: Account,
+    *,
+    accepted: int,
+    over_messenger: int,
+    copies: int,
+    refusals: int,
+    faults: int,
+    ended: int,
+    more: Sequence[tuple[str, int]] = (),
+) -> str:
     """The count, a line each."""
     lines = [
         ("accepted (HTTP 200)", accepted),
+        ("  of them over Messenger", over_messenger),
         *((f"  {name}", len(ids)) for name, ids in account.classes.items()),
         ("sent twice", len(account.duplicates)),
         ("out of order", len(account.out_of_order)),
         ("sent and not on record", len(account.strangers)),
+        *more,
+        ("status or echo taken for a message", len(account.not_said_by_customers)),
         ("copies delivered to us", copies),
         ("webhook calls not accepted", refusals),
         ("faults", faults),
         ("processes that ended by themselves", ended),
     ]
-    return "\n".join(f"{name:36} {number:8}" for name, number in lines)
+    return "\n".join(f"{name:38} {number:8}" for name, number in lines)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sqlite3
+from datetime import UTC, datetime
 
 import aio_pika
 from aio_pika.exceptions import ChannelClosed
 
 from services.common.queue.topology import QueueName
+from tests.chaos.deliveries import Move
 from tests.chaos.ground import Ground
 from tests.chaos.ledger import OutboxRow, Records, TurnRow
 
@@ -18,18 +20,51 @@ _TURNS = (
     "SELECT t.id, t.message_id, t.state, t.action, "
     "EXISTS (SELECT 1 FROM handoffs h WHERE h.conversation_id = t.conversation_id) FROM turns t"
 )
-_OUTBOX = "SELECT id, COALESCE(turn_id, ''), kind, state FROM outbox ORDER BY id"
+_OUTBOX = (
+    "SELECT id, COALESCE(turn_id, ''), kind, state, provider_message_id, attempted_at FROM outbox ORDER BY id"
+)
+_MOVES = "SELECT outbound, before, after FROM chaos_moves ORDER BY id"
+_PEOPLE = "SELECT provider_message_id FROM messages WHERE source = 'human_agent'"
+# Kept by the database itself, so that no change is missed between two looks.
+_ON_SQLITE = (
+    "CREATE TABLE chaos_moves (id INTEGER PRIMARY KEY, outbound TEXT, before TEXT, after TEXT)",
+    "CREATE TRIGGER chaos_moved AFTER UPDATE OF state ON outbox WHEN OLD.state <> NEW.state BEGIN "
+    "INSERT INTO chaos_moves (outbound, before, after) VALUES (OLD.id, OLD.state, NEW.state); END",
+)
+_ON_POSTGRESQL = (
+    "CREATE TABLE chaos_moves (id BIGSERIAL PRIMARY KEY, outbound TEXT, before TEXT, after TEXT)",
+    "CREATE FUNCTION chaos_move() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
+    "INSERT INTO chaos_moves (outbound, before, after) VALUES (OLD.id, OLD.state, NEW.state); RETURN NULL; "
+    "END $$",
+    "CREATE TRIGGER chaos_moved AFTER UPDATE OF state ON outbox FOR EACH ROW "
+    "WHEN (OLD.state IS DISTINCT FROM NEW.state) EXECUTE FUNCTION chaos_move()",
+)
 _DONE = "SELECT count(*) FROM turns WHERE state NOT IN ('waiting', 'drafting')"
 _UNSENT = "SELECT count(*) FROM outbox WHERE state IN ('queued', 'sending')"
+
+
+def watch_states(built: Ground) -> None:
+    """Have every change of an outbound message's state written down, from now on."""
+    for statement in _ON_SQLITE if built.database is None else _ON_POSTGRESQL:
+        built.execute(statement)
 
 
 def read(built: Ground) -> Records:
     """Everything, now."""
     return Records(
         turns=[TurnRow(*row[:4], bool(row[4])) for row in built.query(_TURNS)],
-        outbox=[OutboxRow(*row) for row in built.query(_OUTBOX)],
+        outbox=[OutboxRow(*row[:5], _seconds(row[5])) for row in built.query(_OUTBOX)],
         dead=frozenset(_dead(built)),
+        moves=[Move(*row) for row in built.query(_MOVES)],
+        people=[str(row[0]) for row in built.query(_PEOPLE)],
     )
+
+
+def _seconds(moment: datetime | str | None) -> float:
+    """Since 1970; SQLite keeps moments as texts in UTC."""
+    if isinstance(moment, str):
+        moment = datetime.fromisoformat(moment).replace(tzinfo=UTC)
+    return moment.timestamp() if moment is not None else 0.0
 
 
 def done(built: Ground) -> int:
@@ -55,8 +90,9 @@ def _embedded(built: Ground, statement: str) -> list[tuple[object, ...]]:
 def _names(built: Ground) -> list[QueueName]:
     parts = [None] if built.shape.partitions == 1 else list(range(built.shape.partitions))
     return [
-        QueueName(tenant, "whatsapp", direction, part)
+        QueueName(tenant, channel, direction, part)
         for tenant in built.tenants
+        for channel in ("whatsapp", "messenger")
         for direction in ("inbound", "outbound")
         for part in parts
     ]

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from tests.acceptance.installation import wait_until
 from tests.chaos import ledger, records
+from tests.chaos.deliveries import counted
 from tests.chaos.faults import blows, strike
 from tests.chaos.ground import Ground, Shape, ground
 from tests.chaos.ledger import NOWHERE, Account
@@ -61,7 +62,8 @@ def run(plan: Plan, say: Callable[[str], None] = print) -> Result:
     kind = "embedded queue and SQLite" if plan.shape.embedded else "RabbitMQ and PostgreSQL"
     say(f"chaos: seed {plan.seed}, {plan.messages} messages, {plan.faults} faults, {kind}, {plan.shape}")
     # Servers die with the thread that started them (tests/servers): one set of threads from first to last.
-    with ThreadPoolExecutor(_HANDS) as hands, ground(plan.shape, plan.keep) as built:
+    with ThreadPoolExecutor(_HANDS) as hands, ground(plan.shape, plan.keep, seed=plan.seed) as built:
+        records.watch_states(built)
         if not all(disk.available for disk in built.disks.values()):
             say("a tmpfs cannot be mounted here: full disks are limits on files, or left out")
         possible = [blow for blow in blows(built) if re.search(plan.only, f"{blow.kind} {blow.target}")]
@@ -76,16 +78,20 @@ def run(plan: Plan, say: Callable[[str], None] = print) -> Result:
         faults = struck
         say(f"{time.monotonic() - began:6.0f} s  everything delivered and healed: draining")
         account = _drain(built, plan, feeder, say, began)
-        took = time.monotonic() - began
+        took, provider = time.monotonic() - began, built.provider
         text = ledger.table(
             account,
             accepted=feeder.accepted,
             copies=feeder.copies,
             refusals=feeder.refusals,
+            over_messenger=sum(
+                story.accepted and story.text.channel == "messenger" for story in feeder.stories.values()
+            ),
             faults=len(faults),
             ended=len(built.fleet.unasked_ends),
+            more=counted(account.deliveries, provider.said, provider.lost, provider.repeats),
         )
-        text += f"\n{'seconds':36} {took:8.0f}"
+        text += f"\n{'seconds':38} {took:8.0f}"
         by_kind = Counter(fault.blow.kind for fault in faults)
         text += "\nfaults: " + ", ".join(f"{kind} {number}" for kind, number in sorted(by_kind.items()))
         said = built.query(_REASONS)
@@ -109,7 +115,7 @@ async def _flow(
     loop = asyncio.get_running_loop()
     feeder = Feeder(built.gateway, side_by_side=plan.side_by_side, window=plan.window)
     reached = asyncio.Event()
-    tenants = [(tenant, built.account(tenant)) for tenant in built.tenants]
+    tenants = [(tenant, built.account(tenant), built.page(tenant)) for tenant in built.tenants]
     planned = conversations(plan.seed, tenants, plan.messages)
     ended: list[asyncio.Task[None]] = []
     over = asyncio.Event()
@@ -176,19 +182,26 @@ def _drain(built: Ground, plan: Plan, feeder: Feeder, say: Callable[[str], None]
     deadline = time.monotonic() + plan.drain
     said = 0.0
     while True:
-        account = ledger.count(feeder.stories, built.provider.took, records.read(built))
+        account = _count(built, feeder)
         left, queued = len(account.classes[NOWHERE]), records.waiting(built)
-        if not left and not queued:
+        unsaid = built.provider.unsaid + len(account.deliveries.unheeded)
+        if not left and not queued and not unsaid:
             break
         if time.monotonic() > deadline:
             break
         if time.monotonic() - said > 10:
             said = time.monotonic()
-            say(f"{said - began:6.0f} s  {left} in no class yet, {queued} on queues")
+            words = f"{unsaid} words of the provider"
+            say(f"{said - began:6.0f} s  {left} in no class yet, {queued} on queues, {words}")
         time.sleep(_LOOK_SECONDS)
     # Copies that are still on their way would be answered now, if they were answered at all.
     time.sleep(2 * _LOOK_SECONDS)
-    return ledger.count(feeder.stories, list(built.provider.took), records.read(built))
+    return _count(built, feeder)
+
+
+def _count(built: Ground, feeder: Feeder) -> Account:
+    provider = built.provider
+    return ledger.count(feeder.stories, list(provider.took), records.read(built), list(provider.said))
 
 
 def _until_back(built: Ground) -> None:
@@ -202,6 +215,11 @@ def _problems(built: Ground, account: Account, feeder: Feeder) -> list[str]:
     found = [f"SENT TWICE {line}" for line in account.duplicates]
     found += [f"OUT OF ORDER {line}" for line in account.out_of_order]
     found += [f"NOT ON RECORD {line}" for line in account.strangers]
+    found += [f"NO CUSTOMER'S {line}" for line in account.not_said_by_customers]
+    deliveries = account.deliveries
+    found += [f"MOVED BACKWARDS {line}" for line in deliveries.backwards]
+    found += [f"NOT SO {line}{_way(built, line)}" for line in deliveries.unfounded]
+    found += [f"NOT HEEDED {line}{_way(built, line)}" for line in deliveries.unheeded]
     found += [f"ENDED BY ITSELF {line}" for line in built.fleet.unasked_ends]
     for message in account.classes[NOWHERE][:50]:
         story = feeder.stories[message]
@@ -212,6 +230,18 @@ def _problems(built: Ground, account: Account, feeder: Feeder) -> list[str]:
             lines += [f"    {log.stem}: {line}" for line in _mentions(log, message)]
         found.append("\n".join(lines))
     return found
+
+
+def _way(built: Ground, line: str) -> str:
+    """How an outbound message came to its state, as far as it is known."""
+    outbound = line.partition(":")[0]
+    moves = built.query(f"SELECT before, after FROM chaos_moves WHERE outbound = '{outbound}' ORDER BY id")
+    said = [
+        f"{one.word.form} {one.word.state}{' with our id' if one.word.named else ''} of {one.taken.id}"
+        for one in built.provider.said
+        if one.taken.outbound == outbound
+    ]
+    return f"; moves {moves}, said {said}"
 
 
 _REASONS = "SELECT reason, count(*) FROM handoffs GROUP BY reason ORDER BY reason"

@@ -9,10 +9,10 @@ from collections.abc import Iterator
 import pytest
 
 from tests.chaos.ledger import ANSWERED, DEAD, NOWHERE, PERSON, UNKNOWN, OutboxRow, Records, TurnRow, count
-from tests.chaos.provider import Taken
 from tests.chaos.proxy import TcpProxy
 from tests.chaos.schedule import Blow, schedule
 from tests.chaos.traffic import Story, Text, conversations
+from tests.chaos.words import Taken
 
 BLOWS = [Blow(kind, f"{kind}-{n}") for kind in ("kill", "cut", "freeze", "provider 5xx") for n in range(3)]
 
@@ -31,11 +31,20 @@ def test_every_kind_strikes_before_any_strikes_twice() -> None:
 
 
 def test_a_seed_gives_the_same_traffic_with_ids_of_its_own() -> None:
-    tenants = [("a", "1"), ("b", "2")]
+    tenants = [("a", "1", "p1"), ("b", "2", "p2")]
     planned = conversations(9, tenants, 200)
     assert planned == conversations(9, tenants, 200)
     ids = [text.id for calls in planned for call in calls for text in call.texts]
     assert len(ids) == len(set(ids)) == 200
+
+
+def test_a_third_of_the_conversations_goes_over_messenger_each_all_of_it() -> None:
+    planned = conversations(9, [("a", "1", "p1")], 600)
+    channels = [{text.channel for call in calls for text in call.texts} for calls in planned]
+    assert all(len(each) == 1 for each in channels)
+    assert 0.3 < channels.count({"messenger"}) / len(channels) < 0.4
+    accounts = {(text.channel, text.account) for calls in planned for call in calls for text in call.texts}
+    assert accounts == {("whatsapp", "1"), ("messenger", "p1")}
 
 
 def story(message: str, number: int = 0) -> Story:
@@ -64,6 +73,8 @@ def reply(message: str, state: str = "sent", outbound: str = "") -> OutboxRow:
         (Records([turn("m", "held", "", True)], [], frozenset()), [], PERSON),
         (Records([turn("m", "held", "", False)], [], frozenset()), [], NOWHERE),
         (Records([turn("m")], [reply("m", "failed")], frozenset({"o-m"})), [], DEAD),
+        (Records([turn("m", handed=True)], [reply("m", "failed")], frozenset()), ["o-m"], PERSON),
+        (Records([turn("m", handed=True)], [reply("m", "failed")], frozenset()), [], NOWHERE),
         (Records([], [], frozenset({"m"})), [], DEAD),
         (Records([], [], frozenset()), [], NOWHERE),
     ],
@@ -81,6 +92,12 @@ def test_a_message_that_went_out_twice_is_seen() -> None:
     assert len(count({"m": story("m")}, [taken("o-m")] * 2, records).duplicates) == 1
     two = Records([turn("m")], [reply("m"), reply("m", outbound="other")], frozenset())
     assert len(count({"m": story("m")}, [taken("o-m"), taken("other")], two).duplicates) == 1
+
+
+def test_a_status_or_an_echo_that_became_a_turn_or_a_persons_answer_is_seen() -> None:
+    records = Records([turn("m"), turn("wamid.of-ours")], [reply("m")], frozenset(), people=["m_echo"])
+    account = count({"m": story("m")}, [taken("o-m")], records)
+    assert len(account.not_said_by_customers) == 2 and not account.good
 
 
 def test_an_answer_before_an_earlier_one_is_seen() -> None:

@@ -7,8 +7,10 @@ import hashlib
 import hmac
 import json
 import random
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import httpx
 
@@ -36,6 +38,8 @@ _COPIES_LATER = 0.06
 _COPIES_AT_ONCE = 0.06
 _TWO_IN_ONE = 0.1
 _FOR_A_PERSON = 0.15
+# One conversation of so many goes over Messenger.
+_OVER_MESSENGER = 3
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 2.0
 _POST_SECONDS = 20.0
 
@@ -50,6 +54,7 @@ class Text:
     sender: str
     number: int
     text: str
+    channel: str = "whatsapp"
 
 
 @dataclass(frozen=True)
@@ -65,22 +70,28 @@ Conversation = Sequence[Call]
 
 
 def conversations(
-    seed: int, tenants: Sequence[tuple[str, str]], messages: int, *, length: int = _LENGTH
+    seed: int, tenants: Sequence[tuple[str, str, str]], messages: int, *, length: int = _LENGTH
 ) -> list[Conversation]:
-    """Conversations with so many messages in all. `tenants`: ids and phone number ids."""
+    """Conversations with so many messages in all. `tenants`: ids, phone number ids and page ids."""
     chance = random.Random(f"traffic {seed}")
     planned: list[Conversation] = []
     left = messages
     while left:
-        tenant, account = tenants[len(planned) % len(tenants)]
+        index = len(planned)
+        tenant, number, page = tenants[index % len(tenants)]
         size = min(left, chance.randint(length // 2, length))
-        planned.append(_conversation(chance, len(planned), tenant, account, size))
+        group, place = divmod(index, _OVER_MESSENGER)
+        over_messenger = random.Random(f"channel {seed} {group}").randrange(_OVER_MESSENGER) == place
+        where = ("messenger", page) if over_messenger else ("whatsapp", number)
+        planned.append(_conversation(chance, index, tenant, *where, size))
         left -= size
     return planned
 
 
-def _conversation(chance: random.Random, index: int, tenant: str, account: str, size: int) -> Conversation:
-    sender = f"4917{index:07d}"
+def _conversation(
+    chance: random.Random, index: int, tenant: str, channel: str, account: str, size: int
+) -> Conversation:
+    sender, prefix = (f"9{index:015d}", "m_") if channel == "messenger" else (f"4917{index:07d}", "wamid.")
     asks = chance.random() < _FOR_A_PERSON
     texts = []
     for number in range(size):
@@ -88,7 +99,7 @@ def _conversation(chance: random.Random, index: int, tenant: str, account: str, 
         if asks and number >= size - 2:
             # The last two: one that hands over, one that finds a person there.
             text = _PERSON if number == size - 2 else text
-        texts.append(Text(f"wamid.{index}.{number}", tenant, account, sender, number, text))
+        texts.append(Text(f"{prefix}{index}.{number}", tenant, account, sender, number, text, channel))
     calls = []
     while texts:
         count = 2 if len(texts) > 1 and chance.random() < _TWO_IN_ONE else 1
@@ -112,7 +123,7 @@ class Feeder:
 
     def __init__(self, gateway: str, *, side_by_side: int, window: int) -> None:
         """`window`: messages that may be accepted and not done before it waits."""
-        self._url = f"{gateway}/webhooks/whatsapp"
+        self._url = f"{gateway}/webhooks"
         self._side_by_side = side_by_side
         self._window = window
         self.stories: dict[str, Story] = {}
@@ -174,7 +185,8 @@ class Feeder:
         pause = _FIRST_PAUSE
         while True:
             try:
-                answer = str((await http.post(self._url, content=body, headers=headers)).status_code)
+                url = f"{self._url}/{texts[0].channel}"
+                answer = str((await http.post(url, content=body, headers=headers)).status_code)
             except httpx.HTTPError as error:
                 answer = type(error).__name__
             for story in stories:
@@ -191,8 +203,24 @@ class Feeder:
 
 
 def _body(texts: tuple[Text, ...]) -> bytes:
+    if texts[0].channel == "messenger":
+        return json.dumps(_page(texts)).encode()
     payload = whatsapp_text(texts[0].text, texts[0].id, sender=texts[0].sender, number=texts[0].account)
     messages = payload["entry"][0]["changes"][0]["value"]["messages"]
     for text in texts[1:]:
         messages.append({**messages[0], "id": text.id, "text": {"body": text.text}})
     return json.dumps(payload).encode()
+
+
+def _page(texts: tuple[Text, ...]) -> dict[str, Any]:
+    page, at = texts[0].account, int(time.time() * 1000)
+    events = [
+        {
+            "sender": {"id": text.sender},
+            "recipient": {"id": page},
+            "timestamp": at,
+            "message": {"mid": text.id, "text": text.text},
+        }
+        for text in texts
+    ]
+    return {"object": "page", "entry": [{"id": page, "time": at, "messaging": events}]}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import hmac
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -128,13 +130,47 @@ async def test_an_unknown_number_gets_200_and_is_counted_and_not_published(door:
     assert counted((await door.http.get("/metrics")).text) == before + 1
 
 
-@pytest.mark.parametrize("signature", ["", "sha256=00", "sha1=" + "0" * 40, "sha256=" + "0" * 64])
-async def test_a_bad_signature_is_refused_and_nothing_is_published(door: Running, signature: str) -> None:
-    response = await post(door, whatsapp("x"), signature=signature)
+def signed(scheme: str = "sha256", digest: str = "sha256") -> str:
+    return f"{scheme}={hmac.new(APP_SECRET.encode(), whatsapp('x'), digest).hexdigest()}"
+
+
+@pytest.mark.parametrize(
+    ("signatures", "reason"),
+    [
+        ([], "no signature"),
+        ([""], "64 hexadecimal digits"),
+        (["sha256=00"], "64 hexadecimal digits"),
+        ([signed() + "0"], "64 hexadecimal digits"),
+        ([signed()[:-1]], "64 hexadecimal digits"),
+        ([signed()[:-1] + "g"], "64 hexadecimal digits"),
+        ([signed("sha1", "sha1")], "64 hexadecimal digits"),
+        ([signed("sha1")], "64 hexadecimal digits"),
+        ([signed().removeprefix("sha256=")], "64 hexadecimal digits"),
+        ([f"{signed()}, {signed()}"], "64 hexadecimal digits"),
+        ([signed(), signed()], "2 signatures"),
+        (["sha256=" + "0" * 64, signed()], "2 signatures"),
+        (["sha256=" + "0" * 64], "does not fit"),
+    ],
+    ids=lambda value: str(value)[:30],
+)
+async def test_a_bad_signature_is_refused_with_the_reason_in_the_log_and_nothing_is_published(
+    door: Running, signatures: list[str], reason: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    headers = [("x-hub-signature-256", signature) for signature in signatures]
+    response = await door.http.post("/webhooks/whatsapp", content=whatsapp("x"), headers=headers)
     assert response.status_code == 403
     assert response.json()["error"]["code"] == "PERMISSION_DENIED"
+    assert any(reason in str(record.msg) for record in caplog.records)
+    # A stranger is not told what is wrong with it.
+    assert response.json()["error"]["message"] == "the signature does not fit"
     assert (await post(door, whatsapp("y"))).json() == {"published": 1}
     assert [item.message_id for item in await taken(door, 1)] == ["wamid.y"]
+
+
+async def test_a_signature_by_sha1_in_its_own_header_is_none(door: Running) -> None:
+    headers = {"x-hub-signature": signed("sha1", "sha1")}
+    response = await door.http.post("/webhooks/whatsapp", content=whatsapp("x"), headers=headers)
+    assert response.status_code == 403
 
 
 async def test_the_signature_is_over_the_bytes_as_they_came(door: Running) -> None:
@@ -151,29 +187,108 @@ async def test_a_text_with_half_a_surrogate_pair_is_taken(door: Running) -> None
     assert InboundMessage.FromString(found.body).text == "half ?"
 
 
+MEBI = 1024 * 1024
+DEEP = b'{"object": "whatsapp_business_account", "entry": ' + b"[" * 900 + b"]" * 900 + b"}"
+MANY = orjson.dumps({"object": "whatsapp_business_account", "entry": [{}] * 100_000})
+
+
 @pytest.mark.parametrize(
-    ("body", "status"),
+    ("body", "logged"),
     [
-        (b"{}", 200),
-        (b"[]", 200),
-        (b'{"object": "whatsapp_business_account", "entry": [{"changes": [null, {"value": 5}]}]}', 200),
-        (b"", 400),
-        (b"not json", 400),
-        (b"[" * 100_000, 400),
-        (b"\xff\xfe\xfd", 400),
+        (b"{}", "is not whatsapp_business_account"),
+        (b"[]", "is not whatsapp_business_account"),
+        (b"5", "is not whatsapp_business_account"),
+        (b"NaN", "is not whatsapp_business_account"),
+        (b'"text"', "is not whatsapp_business_account"),
+        (b"null", "is not whatsapp_business_account"),
+        (
+            b'{"object": "whatsapp_business_account", "entry": [{"changes": [null, {"value": 5}]}]}',
+            "nothing of ours",
+        ),
+        (DEEP, "no changes"),
+        (MANY, "further webhook items skipped"),
+        (b"", "is not valid JSON"),
+        (b"not json", "is not valid JSON"),
+        (b"{" * 100_000, "is not valid JSON"),
+        (b"[" * (3 * MEBI), "is not valid JSON"),
+        (b"1" * 10_000, "is not valid JSON"),
+        (b"\xff\xfe\xfd", "is not valid JSON"),
+        ('{"object": "ž"}'.encode("iso8859-2"), "is not valid JSON"),
+        (whatsapp("x")[:-10], "is not valid JSON"),
     ],
-    ids=lambda value: repr(value)[:20],
+    ids=lambda value: repr(value)[:24],
 )
-async def test_signed_nonsense(door: Running, body: bytes, status: int) -> None:
-    assert (await post(door, body)).status_code == status
+async def test_signed_nonsense_is_logged_and_never_asked_for_again(
+    door: Running, body: bytes, logged: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level("INFO"):
+        response = await post(door, body)
+    assert (response.status_code, response.json()) == (200, {"published": 0})
+    said = [str(record.msg) for record in caplog.records if "webhook" in str(record.msg)]
+    assert any(logged in line for line in said), said
+    # A hundred thousand empty entries are no hundred thousand lines.
+    assert len(said) <= 22 and max(map(len, said)) < 1000
+    # And the door is open for what comes next.
+    assert (await post(door, whatsapp("after"))).json() == {"published": 1}
 
 
-async def test_sizes(door: Running) -> None:
-    padding = "x" * (3 * 1024 * 1024 - 2000)
-    large = whatsapp("large", padding=padding)
-    assert len(large) < 3 * 1024 * 1024
-    assert (await post(door, large)).json() == {"published": 1}
-    assert (await post(door, whatsapp("larger", padding=padding + "y" * 4000))).status_code == 413
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"5",
+        b'"text"',
+        b"not json",
+        b'{"object": "page", "entry": 5}',
+        MANY.replace(b"whatsapp_business_account", b"page"),
+    ],
+    ids=lambda value: repr(value)[:24],
+)
+async def test_nonsense_from_messenger_is_taken_as_well(door: Running, body: bytes) -> None:
+    response = await post(door, body, "messenger")
+    assert (response.status_code, response.json()) == (200, {"published": 0})
+
+
+async def test_what_is_compressed_is_not_unpacked(door: Running, caplog: pytest.LogCaptureFixture) -> None:
+    """The provider compresses nothing; what looks like its call could be a bomb."""
+    response = await post(door, gzip.compress(whatsapp("packed")), **{"content-encoding": "gzip"})
+    assert (response.status_code, response.json()) == (200, {"published": 0})
+    assert any("'encoding': 'gzip'" in str(record.msg) for record in caplog.records)
+
+
+@pytest.mark.parametrize("over", [0, 1])
+async def test_the_limit_is_three_mebibytes_to_the_byte(
+    door: Running, over: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    body = whatsapp("large", padding="")
+    body = body.replace(b'"padding":""', b'"padding":"' + b"x" * (3 * MEBI + over - len(body)) + b'"')
+    assert len(body) == 3 * MEBI + over
+    response = await post(door, body)
+    if over:
+        assert response.status_code == 413
+        assert any("larger than" in str(record.msg) for record in caplog.records)
+    else:
+        assert response.json() == {"published": 1}
+
+
+@pytest.mark.parametrize("stamp", ["1", "4102444800", 0, -1, "yesterday", None, 1e300, "9" * 30, {"a": 1}])
+async def test_a_message_of_any_time_is_taken(door: Running, stamp: Any) -> None:
+    body = orjson.loads(whatsapp("timed"))
+    body["entry"][0]["changes"][0]["value"]["messages"][0]["timestamp"] = stamp
+    assert (await post(door, orjson.dumps(body))).json() == {"published": 1}
+    (found,) = await taken(door, 1)
+    message = InboundMessage.FromString(found.body)
+    expected = {"1": "1970-01-01T00:00:01Z", "4102444800": "2100-01-01T00:00:00Z"}.get(str(stamp))
+    assert (message.sent_at.ToJsonString() if message.HasField("sent_at") else None) == expected
+
+
+async def test_an_id_of_ten_kilobytes_costs_its_message_alone(
+    door: Running, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level("INFO"):
+        response = await post(door, whatsapp("before", "x" * 10_000, "after"))
+    assert (response.status_code, response.json()) == (200, {"published": 2})
+    assert [item.message_id for item in await taken(door, 2)] == ["wamid.before", "wamid.after"]
+    assert any("messages[1]" in str(record.msg) and "longer" in str(record.msg) for record in caplog.records)
 
 
 async def test_the_question_at_set_up(door: Running) -> None:

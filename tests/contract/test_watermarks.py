@@ -92,6 +92,32 @@ async def test_a_watermark_says_nothing_of_what_may_not_have_gone_out(world: Wor
     assert await states_of(world, [sent, lost]) == ["read", "delivery_unknown"]
 
 
+async def test_what_was_read_before_the_provider_was_called_is_not_the_message(world: World) -> None:
+    """The claim is long before the call where the sender stood still between them."""
+    [first] = await on_messenger(world, "iva", "One?")
+    begun = await world.begin(
+        "Two?",
+        channel=MESSENGER,
+        message_id="iva-late",
+        account_id="page-1",
+        contact=conversation_pb2.Contact(address="iva"),
+    )
+    await world.complete(begun)
+    rows = await world.rows(outbox, outbox.c.conversation_id == begun.conversation_id)
+    late = str(rows[-1]["id"])
+    await claim(world, late)
+    world.clock.advance(30)
+    sent = Report(tenant_id=TENANT, state=Report.SENT, outbound_id=late, attempt=1)
+    sent.occurred_at.FromDatetime(world.clock.now())
+    await world.conversations().ReportDelivery(sent)
+    # Read after the claim, 10 seconds before the call; then 10 seconds after it.
+    world.clock.advance(20)
+    assert await up_to(world, Report.READ, "iva", 0.5)
+    assert await states_of(world, [first, late]) == ["read", "sent"]
+    assert await up_to(world, Report.READ, "iva", 10 / 60)
+    assert await states_of(world, [first, late]) == ["read", "read"]
+
+
 @pytest.mark.parametrize("state", [Report.SENT, Report.FAILED])
 async def test_a_watermark_goes_with_deliveries_and_reads_alone(world: World, state: int) -> None:
     async with refused() as errors:

@@ -144,6 +144,7 @@ class Deliveries:
                 provider_id=provider_id,
                 error_code=request.error_code,
                 error_detail=request.error_detail,
+                called_at=moment(request, "occurred_at") if request.attempt else None,
             )
         )
         if request.attempt and request.attention:

@@ -158,6 +158,7 @@ def report_attempt(
     provider_id: str,
     error_code: str,
     error_detail: str,
+    called_at: datetime | None = None,
 ) -> bool:
     """Move a row on by a report, and by what the provider said before it; whether anything changed."""
     changed = outbox.report_row(
@@ -170,6 +171,7 @@ def report_attempt(
         provider_id=provider_id,
         error_code=error_code,
         error_detail=error_detail,
+        called_at=called_at,
     )
     if attempt and provider_id:
         status = early(connection, tenant_id, row["channel"], provider_id)

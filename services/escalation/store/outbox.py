@@ -126,20 +126,28 @@ def report_row(
     provider_id: str = "",
     error_code: str = "",
     error_detail: str = "",
+    called_at: datetime | None = None,
 ) -> bool:
-    """Move a row on; returns whether anything changed."""
+    """Move a row on; returns whether anything changed.
+
+    `called_at`: when the attempt called the provider, which is nearer to when it was sent than the claim.
+    """
     with holding(connection, tenant_id, row["conversation_id"], now) as conversation:
         found = find(connection, tenant_id, outbound_id=row["id"])
         if conversation is None or found is None:
             return False
         following = report(outbound(found), reported, attempt)
+        values: dict[str, Any] = {}
+        if attempt == found["attempt"] and called_at and (found["attempted_at"] or now) < called_at <= now:
+            values["attempted_at"] = called_at
         if following is None:
             # The id is worth keeping even where the state is known already.
             if provider_id and not found["provider_message_id"]:
-                _change(connection, found["id"], provider_message_id=provider_id, updated_at=now)
-                return True
-            return False
-        values: dict[str, Any] = {"error_code": error_code, "error_detail": error_detail}
+                values["provider_message_id"] = provider_id
+            if values:
+                _change(connection, found["id"], updated_at=now, **values)
+            return "provider_message_id" in values
+        values |= {"error_code": error_code, "error_detail": error_detail}
         if provider_id:
             values["provider_message_id"] = provider_id
         if following is State.QUEUED and found["state"] == State.DELIVERY_UNKNOWN:

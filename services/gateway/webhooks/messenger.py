@@ -33,6 +33,8 @@ from services.gateway.webhooks.parsed import (
 OBJECT: Final = "page"
 # An outbox id as our sends carry it, with the number of a part of a long text.
 _OURS: Final = re.compile(r"[0-9a-f]{32}(/[0-9]{1,4})?", re.ASCII)
+_KINDS: Final = ("message", "message_edit", "postback", "reaction", "delivery", "read")
+_MAX_STAMP: Final = 32
 
 
 def parse_messenger(payload: Any, own_app_id: str = "") -> Parsed:
@@ -45,49 +47,72 @@ def parse_messenger(payload: Any, own_app_id: str = "") -> Parsed:
     if text(record(payload).get("object")) != OBJECT:
         found.skip("object", f"is not {OBJECT}")
         return found.done()
-    for e, entry in enumerate(listing(payload.get("entry"))):
-        where, page = f"entry[{e}]", text(record(entry).get("id"))
-        events = listing(record(entry).get("messaging"))
-        for i, _ in enumerate(listing(record(entry).get("standby"))):
+    for e, entry in enumerate(map(record, listing(payload.get("entry")))):
+        where, page, time = f"entry[{e}]", text(entry.get("id")), bounded(entry.get("time"), _MAX_STAMP)
+        events, standby = listing(entry.get("messaging")), listing(entry.get("standby"))
+        for i, _ in enumerate(standby):
             found.skip(f"{where}.standby[{i}]", "another app owns the thread")
-        if not events and not listing(record(entry).get("standby")):
-            found.skip(where, "no messaging")
-        for i, event in enumerate(events):
-            found.take(
-                f"{where}.messaging[{i}]",
-                lambda v=event, p=page: _event(record(v), p, own_app_id),  # type: ignore[misc] # bound by default
-            )
+        if not events and not standby:
+            found.skip(where, _nothing(entry))
+        for i, event in enumerate(map(record, events)):
+            here = f"{where}.messaging[{i}]"
+            # Each message that a delivery names is an item of its own.
+            mids = [mid for mid in listing(record(event.get("delivery")).get("mids")) if text(mid)]
+            if mids and _kind(event) == "delivery":
+                for mid in mids:
+                    found.take(here, lambda v=event, m=mid, p=page: _delivered(v, m, p))  # type: ignore[misc]
+            else:
+                found.take(
+                    here,
+                    lambda v=event, p=page, t=time: _event(v, p, t, own_app_id),  # type: ignore[misc] # bound by default
+                )
     return found.done()
 
 
-def _event(event: dict[str, Any], page: str, own_app_id: str) -> Iterator[Item]:
-    account = identifier(page, MAX_ACCOUNT, "page id")
-    if "message" in event:
-        message = record(event["message"])
-        if message.get("is_echo") is True and _OURS.fullmatch(text(message.get("metadata"))):
-            yield _own_echo(event, message, account)
+def _nothing(entry: dict[str, Any]) -> str:
+    fields = sorted({bounded(record(change).get("field"), 40) for change in listing(entry.get("changes"))})
+    return f"no messaging, changes of {', '.join(fields[:5])}" if fields else "no messaging"
+
+
+def _kind(event: dict[str, Any]) -> str:
+    """What the event tells of; a part that is null or empty is not there."""
+    return next((kind for kind in _KINDS if event.get(kind)), "")
+
+
+def _event(event: dict[str, Any], page: str, time: str, own_app_id: str) -> Iterator[Item]:
+    account, kind = identifier(page, MAX_ACCOUNT, "page id"), _kind(event)
+    content = record(event.get(kind))
+    stamp = bounded(event.get("timestamp"), _MAX_STAMP) or time
+    if kind == "message":
+        if content.get("is_echo") is True and _OURS.fullmatch(text(content.get("metadata"))):
+            yield _own_echo(event, content, account)
         else:
-            yield _message(event, message, account, own_app_id)
-    elif "postback" in event:
-        yield _postback(event, record(event["postback"]), account)
-    elif "reaction" in event:
-        yield _reaction(event, record(event["reaction"]), account)
-    elif "delivery" in event:
-        delivery = record(event["delivery"])
-        mids = listing(delivery.get("mids"))
-        if not mids:
-            yield _watermark(event, delivery, account, DeliveryStatus.DELIVERED)
-        for mid in mids:
-            yield _status(event, mid, account, DeliveryStatus.DELIVERED)
-    elif "read" in event:
-        read = record(event["read"])
-        if text(read.get("mid")):
-            yield _status(event, read.get("mid"), account, DeliveryStatus.READ)
-        else:
-            yield _watermark(event, read, account, DeliveryStatus.READ)
+            yield _message(event, content, account, own_app_id)
+    elif kind and _from_page(event, account):
+        raise Skip(f"{kind} of the page itself")
+    elif kind == "message_edit":
+        yield _edit(event, content, account, stamp)
+    elif kind == "postback":
+        yield _postback(event, content, account, stamp)
+    elif kind == "reaction":
+        yield _reaction(event, content, account, stamp)
+    elif kind == "delivery":
+        yield _watermark(event, content, account, DeliveryStatus.DELIVERED)
+    elif kind == "read" and text(content.get("mid")):
+        yield _status(event, content.get("mid"), account, DeliveryStatus.READ)
+    elif kind == "read":
+        yield _watermark(event, content, account, DeliveryStatus.READ)
     else:
         names = sorted(bounded(name, 40) for name in event.keys() - {"sender", "recipient", "timestamp"})
         raise Skip(f"event {', '.join(names[:5]) or 'without content'}")
+
+
+def _delivered(event: dict[str, Any], mid: Any, page: str) -> Iterator[Item]:
+    yield _status(event, mid, identifier(page, MAX_ACCOUNT, "page id"), DeliveryStatus.DELIVERED)
+
+
+def _from_page(event: dict[str, Any], account: str) -> bool:
+    return text(record(event.get("sender")).get("id")) == account
 
 
 def _own_echo(event: dict[str, Any], message: dict[str, Any], account: str) -> DeliveryStatus:
@@ -115,7 +140,8 @@ def _base(event: dict[str, Any], message_id: Any, account: str, side: str = "sen
 
 
 def _message(event: dict[str, Any], message: dict[str, Any], account: str, own_app_id: str) -> InboundMessage:
-    echo = message.get("is_echo") is True
+    # Whatever else it says: what the page sent is no customer's, and would be answered without end.
+    echo = message.get("is_echo") is True or _from_page(event, account)
     if echo:
         app_id = text(message.get("app_id"))
         if not own_app_id or not app_id or app_id == own_app_id:
@@ -126,7 +152,7 @@ def _message(event: dict[str, Any], message: dict[str, Any], account: str, own_a
     if attachments:
         payload = record(attachments[0].get("payload"))
         item.media_kind = bounded(attachments[0].get("type"), 64) or "attachment"
-        item.media_id = bounded(payload.get("attachment_id") or payload.get("sticker_id"), MAX_MEDIA_ID)
+        item.media_id = bounded(text(payload.get("attachment_id")) or payload.get("sticker_id"), MAX_MEDIA_ID)
     item.text = bounded(message.get("text"), MAX_TEXT)
     item.reply_to = bounded(record(message.get("reply_to")).get("mid"), MAX_ID)
     item.details_json = details(
@@ -148,9 +174,21 @@ def _message(event: dict[str, Any], message: dict[str, Any], account: str, own_a
     return item
 
 
-def _postback(event: dict[str, Any], postback: dict[str, Any], account: str) -> InboundMessage:
+def _edit(event: dict[str, Any], edit: dict[str, Any], account: str, stamp: str) -> InboundMessage:
+    """Said anew: the words count, and which message they stand for. Each edit is a message of its own."""
+    target = identifier(edit.get("mid"), MAX_ID, "message id")
+    number = bounded(edit.get("num_edit"), _MAX_STAMP) or stamp
+    item = _base(event, f"edit:{number}:{target}", account)
+    item.reply_to = target
+    item.text = bounded(edit.get("text"), MAX_TEXT)
+    item.kind = InboundMessage.TEXT if item.text.strip() else InboundMessage.UNSUPPORTED
+    item.details_json = details(type="edit")
+    return item
+
+
+def _postback(event: dict[str, Any], postback: dict[str, Any], account: str, stamp: str) -> InboundMessage:
     """A pressed button. Old ones carry no id: sender and time name them, the same in a repeated call."""
-    sender, stamp = text(record(event.get("sender")).get("id")), text(event.get("timestamp"))
+    sender = text(record(event.get("sender")).get("id"))
     item = _base(event, text(postback.get("mid")) or f"postback:{sender}:{stamp}", account)
     item.text = bounded(postback.get("title"), MAX_TEXT)
     item.kind = InboundMessage.TEXT if item.text.strip() else InboundMessage.UNSUPPORTED
@@ -158,15 +196,15 @@ def _postback(event: dict[str, Any], postback: dict[str, Any], account: str) -> 
     return item
 
 
-def _reaction(event: dict[str, Any], reaction: dict[str, Any], account: str) -> InboundMessage:
-    sender, stamp = text(record(event.get("sender")).get("id")), text(event.get("timestamp"))
+def _reaction(event: dict[str, Any], reaction: dict[str, Any], account: str, stamp: str) -> InboundMessage:
+    sender = text(record(event.get("sender")).get("id"))
     target = identifier(reaction.get("mid"), MAX_ID, "message id")
     action = bounded(reaction.get("action"), 16)
     item = _base(event, f"reaction:{action}:{sender}:{stamp}:{target}"[:MAX_ID], account)
     item.kind = InboundMessage.REACTION
     item.reply_to = target
     if action != "unreact":
-        item.text = bounded(reaction.get("emoji") or reaction.get("reaction"), MAX_TEXT)
+        item.text = bounded(text(reaction.get("emoji")) or reaction.get("reaction"), MAX_TEXT)
     item.details_json = details(reaction=reaction.get("reaction"), removed=action == "unreact" or None)
     return item
 

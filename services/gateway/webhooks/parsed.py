@@ -58,9 +58,11 @@ class Collector:
     def take(self, where: str, parse: Callable[[], Iterable[Item]]) -> None:
         """Add what `parse` gives, or note why it gives nothing."""
         try:
-            self._items.extend(parse())
+            self._items += list(parse())
         except Skip as reason:
             self.skip(where, str(reason))
+        except Exception as fault:  # whatever is wrong with one, the others of the call are other customers'
+            self.skip(where, f"cannot be read: {type(fault).__name__}")
 
     def skip(self, where: str, reason: str) -> None:
         """Note something that is not taken."""
@@ -82,9 +84,12 @@ def listing(value: Any) -> list[Any]:
 
 
 def text(value: Any) -> str:
-    """A string, or a number as one; anything else is empty. Half surrogate pairs become question marks."""
+    """A string, or a number as one; anything else is empty.
+
+    Half surrogate pairs, and zero bytes, which PostgreSQL does not store, become question marks.
+    """
     if type(value) is str:
-        return value.encode("utf-8", "replace").decode()
+        return value.encode("utf-8", "replace").decode().replace("\0", "?")
     if type(value) is int:
         return str(value)
     return ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import re
+from collections.abc import Sequence
 from typing import Final
 from urllib.parse import parse_qs
 
@@ -26,6 +27,17 @@ def signature_fits(body: bytes, header: str, app_secret: str) -> bool:
         return False
     wanted = hmac.new(app_secret.encode(), body, hashlib.sha256).digest()
     return hmac.compare_digest(wanted, bytes.fromhex(match.group(1)))
+
+
+def signature_fault(body: bytes, headers: Sequence[str], app_secret: str) -> str:
+    """Why a call with these `X-Hub-Signature-256` headers is refused, for the log; empty where it fits."""
+    if not app_secret:
+        return "META_APP_SECRET is not set"
+    if len(headers) != 1:
+        return "no signature" if not headers else f"{len(headers)} signatures"
+    if _SIGNATURE.fullmatch(headers[0].strip()) is None:
+        return "the signature is not sha256= and 64 hexadecimal digits"
+    return "" if signature_fits(body, headers[0], app_secret) else "the signature does not fit"
 
 
 def challenge(query: bytes, verify_token: str) -> str | None:

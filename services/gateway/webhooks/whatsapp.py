@@ -37,7 +37,7 @@ from services.gateway.webhooks.parsed import (
 )
 
 OBJECT: Final = "whatsapp_business_account"
-_MEDIA: Final = frozenset({"image", "audio", "video", "document", "sticker"})
+_MEDIA: Final = frozenset({"image", "audio", "voice", "video", "document", "sticker"})
 # The provider's word → ours. `played` (a voice message) is more than delivered and as much as read.
 _STATES: Final = {
     "sent": DeliveryStatus.SENT,
@@ -46,6 +46,10 @@ _STATES: Final = {
     "played": DeliveryStatus.READ,
     "failed": DeliveryStatus.FAILED,
 }
+# What else has statuses of its own: calls, payments. A payment that failed is no message that failed.
+_STATUSES_OF_MESSAGES: Final = frozenset({"", "message"})
+# Messages in these are none for us: said long ago, or in a thread that another app owns.
+_NOT_FOR_US: Final = frozenset({"history", "standby"})
 # Not words of a customer: notices of the provider.
 _NOTICES: Final = frozenset({"system", "request_welcome", "revoke", "ephemeral"})
 # What a customer presses without a word: an answer to a question of the provider.
@@ -68,25 +72,27 @@ def parse_whatsapp(payload: Any) -> Parsed:
 
 
 def _change(found: Collector, where: str, change: dict[str, Any]) -> None:
-    value = record(change.get("value"))
+    value, field = record(change.get("value")), bounded(change.get("field"), 64)
     parts = {name: listing(value.get(name)) for name in ("messages", "message_echoes", "statuses", "errors")}
-    if not any(parts.values()):
-        found.skip(where, f"nothing of ours in field {bounded(change.get('field'), 64)!r}")
+    if field in _NOT_FOR_US or not any(parts.values()):
+        found.skip(where, f"nothing of ours in field {field!r}")
         return
     account = text(record(value.get("metadata")).get("phone_number_id"))
     if not account or len(account.encode()) > MAX_ACCOUNT:
         found.skip(where, "no phone_number_id")
         return
-    people = [record(person) for person in listing(value.get("contacts"))]
+    people = People(value.get("contacts"))
     for i, message in enumerate(parts["messages"]):
         found.take(f"{where}.messages[{i}]", lambda m=message: _message(record(m), account, people))  # type: ignore[misc]
     for i, echo in enumerate(parts["message_echoes"]):
-        found.take(f"{where}.message_echoes[{i}]", lambda m=echo: _echo(record(m), account))  # type: ignore[misc]
+        found.take(f"{where}.message_echoes[{i}]", lambda m=echo: _echo(record(m), account, people))  # type: ignore[misc]
     for i, status in enumerate(parts["statuses"]):
         found.take(f"{where}.statuses[{i}]", lambda s=status: _status(record(s), account, people))  # type: ignore[misc]
     for i, error in enumerate(parts["errors"]):
         # Of the account, not of a message.
-        found.skip(f"{where}.errors[{i}]", f"error {text(record(error).get('code')) or 'without code'}")
+        found.skip(
+            f"{where}.errors[{i}]", f"error {bounded(record(error).get('code'), 64) or 'without code'}"
+        )
 
 
 def _moment(item: dict[str, Any]) -> Timestamp | None:
@@ -108,32 +114,59 @@ def _contact(address: Any, user_id: Any, name: Any = "") -> Contact:
     return contact
 
 
-def _person(people: list[dict[str, Any]], address: str, user_id: str) -> dict[str, Any]:
-    """The entry of `contacts` with either identifier."""
-    for person in people:
-        if (address and text(person.get("wa_id")) == address) or (
-            user_id and text(person.get("user_id")) == user_id
-        ):
-            return person
-    return {}
+class People:
+    """The `contacts` of a change, found by either identifier."""
+
+    def __init__(self, contacts: Any) -> None:
+        """`contacts` may be anything."""
+        self._all = [record(person) for person in listing(contacts)]
+        self._by_number: dict[str, dict[str, Any]] = {}
+        self._by_id: dict[str, dict[str, Any]] = {}
+        for person in self._all:
+            self._by_number.setdefault(_number(person.get("wa_id")), person)
+            for name in ("user_id", "parent_user_id"):
+                self._by_id.setdefault(text(person.get(name)), person)
+
+    def find(self, address: str, *ids: str) -> dict[str, Any]:
+        """The person with an id or the number; where none is given, the only one there is; else nobody."""
+        for id_ in filter(None, ids):
+            if id_ in self._by_id:
+                return self._by_id[id_]
+        if address:
+            return self._by_number.get(address, {})
+        return self._all[0] if len(self._all) == 1 and not any(ids) else {}
 
 
-def _sender(message: dict[str, Any], people: list[dict[str, Any]]) -> Contact:
+def _number(value: Any) -> str:
+    """A phone number as the provider writes it everywhere else: digits alone."""
+    number = text(value)
+    return number[1:] if number.startswith("+") and number[1:].isdigit() else number
+
+
+def _sender(message: dict[str, Any], people: People) -> Contact:
     """Since 2026 `from` and `wa_id` may be absent; then `from_user_id` and `user_id` say who it is."""
-    address, user_id = text(message.get("from")), text(message.get("from_user_id"))
-    person = _person(people, address, user_id)
-    if not person and not address and not user_id and len(people) == 1:
-        person = people[0]
-    profile = record(person.get("profile"))
-    parent = message.get("from_parent_user_id") or person.get("parent_user_id")
+    address, user_id = _number(message.get("from")), text(message.get("from_user_id"))
+    parent = text(message.get("from_parent_user_id"))
+    person = people.find(address, user_id, parent)
+    # A changed user id comes with neither: the notice itself says whose it was.
+    notice = record(message.get("system"))
     return _contact(
-        address or person.get("wa_id"),
-        user_id or text(person.get("user_id")) or parent,
-        text(profile.get("name")) or profile.get("username"),
+        address or _number(person.get("wa_id")),
+        user_id
+        or text(person.get("user_id"))
+        or parent
+        or text(person.get("parent_user_id"))
+        or ("" if address else text(notice.get("previous_user_id")) or text(notice.get("user_id"))),
+        _name(person),
     )
 
 
-def _message(message: dict[str, Any], account: str, people: list[dict[str, Any]]) -> Iterator[Item]:
+def _name(person: dict[str, Any]) -> str:
+    profile = record(person.get("profile"))
+    return text(profile.get("name")) or text(profile.get("username"))
+
+
+def _message(message: dict[str, Any], account: str, people: People) -> Iterator[Item]:
     item = _base(message, account)
     item.contact.CopyFrom(_sender(message, people))
     item.group_id = bounded(message.get("group_id"), MAX_PERSON)
@@ -141,13 +174,20 @@ def _message(message: dict[str, Any], account: str, people: list[dict[str, Any]]
     yield item
 
 
-def _echo(message: dict[str, Any], account: str) -> Iterator[Item]:
+def _echo(message: dict[str, Any], account: str, people: People) -> Iterator[Item]:
     """A person answered from the app: `to` is the customer."""
     if text(message.get("type")) in _NOTICES:
         raise Skip(f"echo of type {bounded(message.get('type'), 64)!r}: nothing was said")
     item = _base(message, account)
+    address, user_id = _number(message.get("to")), text(message.get("to_user_id"))
+    parent = text(message.get("to_parent_user_id"))
+    person = people.find(address, user_id, parent)
     item.contact.CopyFrom(
-        _contact(message.get("to"), text(message.get("to_user_id")) or message.get("to_parent_user_id"))
+        _contact(
+            address or _number(person.get("wa_id")),
+            user_id or text(person.get("user_id")) or parent or text(person.get("parent_user_id")),
+            _name(person),
+        )
     )
     _content(item, message)
     item.kind = InboundMessage.ECHO
@@ -221,6 +261,10 @@ def _content(item: InboundMessage, message: dict[str, Any]) -> None:
         item.text = bounded(body.get("body"), MAX_TEXT)
         item.details_json = details(type=kind, **{kind: body}, **more)
         return
+    else:
+        # A type nobody knows, or none: what can be read of it is read, the rest is for the person who looks.
+        said = text(record(message.get("text")).get("body"))
+        more["content"] = body
     item.text = bounded(said, MAX_TEXT)
     if item.text.strip():
         item.kind = InboundMessage.TEXT
@@ -241,10 +285,11 @@ def _pressed(body: dict[str, Any]) -> str:
     return ""
 
 
-def _status(status: dict[str, Any], account: str, people: list[dict[str, Any]]) -> Iterator[Item]:
+def _status(status: dict[str, Any], account: str, people: People) -> Iterator[Item]:
+    of = bounded(status.get("type"), 64)
     state = _STATES.get(text(status.get("status")))
-    if state is None:
-        raise Skip(f"status {bounded(status.get('status'), 64)!r}")
+    if state is None or of not in _STATUSES_OF_MESSAGES:
+        raise Skip(f"status {bounded(status.get('status'), 64)!r} of {of or 'message'!r}")
     errors = [record(error) for error in listing(status.get("errors"))]
     error = errors[0] if errors else {}
     explained = text(record(error.get("error_data")).get("details"))
@@ -257,15 +302,17 @@ def _status(status: dict[str, Any], account: str, people: list[dict[str, Any]]) 
         outbound_id=outbound_id if len(outbound_id.encode()) <= MAX_ACCOUNT else "",
         state=state,
         error_code=bounded(error.get("code"), 64),
-        error_detail=bounded(explained or error.get("message") or error.get("title"), MAX_ERROR),
+        error_detail=bounded(explained or text(error.get("message")) or text(error.get("title")), MAX_ERROR),
         occurred_at=_moment(status),
     )
     in_group = text(status.get("recipient_type")) == "group"
+    # The reference writes some of these names both ways.
+    names = ("recipient_participant_id", "participant_recipient_id") if in_group else ("recipient_id",)
+    address = next((number for name in names if (number := _number(status.get(name)))), "")
     prefix = "recipient_participant" if in_group else "recipient"
-    item.contact.address = bounded(status.get(f"{prefix}_id"), MAX_PERSON)
-    known = _person(people, item.contact.address, "")
-    if not known and not item.contact.address and len(people) == 1:
-        known = people[0]
-    ids = (status.get(f"{prefix}_user_id"), known.get("user_id"), status.get(f"{prefix}_parent_user_id"))
-    item.contact.user_id = bounded(next((one for one in ids if text(one)), ""), MAX_PERSON)
+    user_id = text(status.get(f"{prefix}_user_id"))
+    parent = text(status.get(f"{prefix}_parent_user_id")) or text(status.get("parent_recipient_user_id"))
+    known = people.find(address, user_id, parent)
+    item.contact.address = bounded(address, MAX_PERSON)
+    item.contact.user_id = bounded(user_id or text(known.get("user_id")) or parent, MAX_PERSON)
     yield item

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
+import time
+
 import grpc
 import pytest
 from metachat.escalation.v1 import conversation_pb2 as c
@@ -9,7 +12,7 @@ from metachat.escalation.v1.conversation_pb2 import Contact
 
 from tests.integration.worker.conftest import World
 from tests.providers import meta_server as meta
-from tests.providers.scripted import Reply
+from tests.providers.scripted import Reply, Request
 
 State = c.ReportDeliveryRequest
 
@@ -44,6 +47,20 @@ async def test_claims_sends_reports(world: World) -> None:
     (report,) = world.escalation.requests("ReportDelivery")
     assert (report.outbound_id, report.attempt, report.provider_message_id) == ("o1", 1, "wamid.test1")
     assert states(world) == ["SENT"]
+
+
+async def test_the_report_says_when_the_provider_was_called_not_when_it_answered(world: World) -> None:
+    arrived: list[float] = []
+
+    def slow(request: Request) -> Reply:
+        arrived.append(time.time())
+        return dataclasses.replace(world.meta.answer(request), delay=0.3)
+
+    world.meta.script(slow)
+    began = time.time()
+    await delivered(world)
+    (report,) = world.escalation.requests("ReportDelivery")
+    assert began <= report.occurred_at.ToMicroseconds() / 1e6 <= arrived[0]
 
 
 async def test_a_contact_without_a_number_is_reached_by_user_id(world: World) -> None:

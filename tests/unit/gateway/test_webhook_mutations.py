@@ -74,18 +74,16 @@ _EVENTS: Final = [
     {"reaction": {"mid": "m8", "reaction": "love", "emoji": "❤", "action": "react"}},
     {"referral": {"ref": "r", "source": "SHORTLINK"}},
     {"optin": {"ref": "o", "user_ref": "u"}},
+    {"message_edit": {"mid": "m9", "text": "Again", "num_edit": 1}},
+    {"pass_thread_control": {"new_owner_app_id": "5", "metadata": "m"}},
 ]
-MESSENGER: Final = {
-    "object": "page",
-    "entry": [
-        {
-            "id": "PAGE",
-            "time": 1767225600000,
-            "messaging": [{**_ENDS, **content} for content in _EVENTS],
-            "standby": [{**_ENDS, "message": {"mid": "s", "text": "x"}}],
-        }
-    ],
+_ENTRY: Final = {
+    "id": "PAGE",
+    "time": 1767225600000,
+    "messaging": [{**_ENDS, **content} for content in _EVENTS],
+    "standby": [{**_ENDS, "message": {"mid": "s", "text": "x"}}],
 }
+MESSENGER: Final = {"object": "page", "entry": [_ENTRY]}
 _ODD: Final = (
     st.none()
     | st.booleans()
@@ -160,6 +158,111 @@ def test_any_bytes_are_json_or_said_to_be_none(body: bytes) -> None:
     _check(parse_messenger(found, "5"))
 
 
+# Wherever one of these is broken, what stands beside it must not notice: entries, changes, and items.
+_UNITS: Final = {"entry", "changes", "messages", "statuses", "message_echoes", "messaging", "standby"}
+_TWO_WHATSAPP: Final = {
+    **WHATSAPP,
+    "entry": [
+        {"id": "W", "changes": [{"field": "messages", "value": _VALUE}] * 2},
+        {"id": "W2", "changes": [{"field": "messages", "value": _VALUE}]},
+    ],
+}
+_TWO_MESSENGER: Final = {**MESSENGER, "entry": [_ENTRY, _ENTRY]}
+# As they come: no part of them is another one.
+_CALLS: Final = tuple(json.loads(json.dumps(call)) for call in (_TWO_WHATSAPP, _TWO_MESSENGER))
+_BREAKS: Final = st.sampled_from(["drop", "null", "rubbish", "wrap", "huge", "deep", "doubled"])
+
+
+def _unit(path: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The smallest thing that may suffer from a fault at this place; empty: all of the call."""
+    found: tuple[Any, ...] = ()
+    for depth in range(1, len(path)):
+        if path[depth - 1] in _UNITS and isinstance(path[depth], int) and len(path) > depth + 1:
+            found = path[: depth + 1]
+    return found
+
+
+def _broken(document: Any, path: tuple[Any, ...], how: str, odd: Any) -> Any:
+    changed = copy.deepcopy(document)
+    *way, last = path
+    parent = changed
+    for name in way:
+        parent = parent[name]
+    match how:
+        case "drop":
+            if isinstance(parent, list):
+                parent[last] = None  # its neighbours keep their places
+            else:
+                del parent[last]
+        case "null":
+            parent[last] = None
+        case "wrap":
+            parent[last] = [parent[last]]
+        case "huge":
+            parent[last] = "x" * 100_000
+        case "deep":
+            parent[last] = json.loads('{"a":' * 500 + "1" + "}" * 500)
+        case "doubled":
+            parent[last] = [parent[last]] * 200
+        case _:
+            parent[last] = odd
+    return changed
+
+
+def _without(document: Any, unit: tuple[Any, ...]) -> Any:
+    """The call as if the unit had never been in it."""
+    changed = copy.deepcopy(document)
+    *way, last = unit
+    parent = changed
+    for name in way:
+        parent = parent[name]
+    parent[last] = None
+    return changed
+
+
+def _ids(parsed: Parsed) -> list[str]:
+    return [item.SerializeToString(deterministic=True).hex() for item in parsed.items]
+
+
+def _lost(document: Any, path: tuple[Any, ...], how: str, odd: Any, parse: Any) -> list[str]:
+    """Items of the neighbours of a broken unit that are not there any more."""
+    _check(parsed := parse(_broken(document, path, how, odd)))
+    for item in parsed.items:
+        item.tenant_id = ""
+    kept = _ids(parsed)
+    unit = _unit(path)
+    if not unit:
+        return []
+    lost = []
+    for one in _ids(parse(_without(document, unit))):
+        if one in kept:
+            kept.remove(one)
+        else:
+            lost.append(one)
+    return lost
+
+
+@settings(max_examples=300, deadline=None, derandomize=True)
+@given(st.integers(0, 10_000), _BREAKS, _ODD, st.sampled_from(["", "5", "6"]))
+def test_a_fault_in_one_item_costs_no_other(place: int, how: str, odd: Any, own: str) -> None:
+    for document, parse in (
+        (_CALLS[0], parse_whatsapp),
+        (_CALLS[1], lambda call: parse_messenger(call, own)),
+    ):
+        paths = _paths(document)
+        assert not _lost(document, paths[place % len(paths)], how, odd, parse)
+
+
+def test_each_null_and_each_missing_key_costs_its_own_item_alone() -> None:
+    for document, parse in (
+        (_CALLS[0], parse_whatsapp),
+        (_CALLS[1], lambda call: parse_messenger(call, "5")),
+    ):
+        for path in _paths(document):
+            for how in ("drop", "null"):
+                assert not _lost(document, path, how, None, parse), (path, how)
+
+
 def test_the_unchanged_calls_hold_something_of_everything() -> None:
     assert len(parse_whatsapp(WHATSAPP).items) == len(_MESSAGES) + 2
-    assert len(parse_messenger(MESSENGER, "5").items) == 8
+    assert len(parse_messenger(MESSENGER, "5").items) == 9
