@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from services.common.installation import META_API, Installation
+from services.common.queue.port import MOST_BYTES_IN_HAND
 from services.common.settings import EnvironmentReader
 
 
@@ -22,6 +23,8 @@ class Settings:
     # Messages in hand per queue, and over all queues.
     prefetch: int
     concurrency: int
+    # Bytes of message bodies in memory, over all queues; what comes beyond waits outside of it.
+    most_bytes: int
     # 0 = any free port.
     health_port: int
     # How long a stopping worker goes on with what it has in hand.
@@ -49,6 +52,9 @@ class Settings:
             max_retries=reader.integer("WORKER_MAX_RETRIES", 3, minimum=0, maximum=100),
             prefetch=reader.integer("WORKER_PREFETCH", 5, minimum=1, maximum=1000),
             concurrency=reader.integer("WORKER_CONCURRENCY", 64, minimum=1, maximum=10_000),
+            most_bytes=reader.integer(
+                "WORKER_BYTES_IN_HAND", MOST_BYTES_IN_HAND, minimum=65_536, maximum=1_073_741_824
+            ),
             health_port=reader.integer("WORKER_HEALTH_PORT", 8081, minimum=0, maximum=65_535),
             drain=reader.number("WORKER_DRAIN_SECONDS", 20.0, minimum=0, maximum=3600),
             whatsapp_api=reader.address("WHATSAPP_API_BASE_URL", META_API),
