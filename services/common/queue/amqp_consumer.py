@@ -99,8 +99,13 @@ class AmqpDelivery(HandedOut):
             # The channel is gone, and with it the delivery: the broker has it back already.
             _log.debug("queue_give_back_failed", error=describe(failure))
 
+    @property
+    def lost(self) -> bool:
+        """Whether the broker has it back."""
+        return bool(self._channel.is_closed)
+
     def _check(self) -> None:
-        if self._channel.is_closed:
+        if self.lost:
             raise DeliveryLost("the connection it came on is closed: it will be handed out again")
 
 
@@ -142,6 +147,8 @@ class AmqpConsumer:
         self._bodies = WaitingBodies(most_bytes)
         self._handout = Handout(self._bodies)
         self._members = Members(link) if share else None
+        self._one_at_a_time = asyncio.Lock()
+        self._next: AmqpDelivery | None = None
         self._started = False
         self._said = ""
         self._sharing: list[asyncio.Task[None]] = []
@@ -175,21 +182,36 @@ class AmqpConsumer:
                     asyncio.create_task(self._members.run(), name="queue-members"),
                     asyncio.create_task(self._share(self._members), name="queue-sharing"),
                 ]
+        async with self._one_at_a_time:
+            return await self._next_whole()
+
+    async def _next_whole(self) -> AmqpDelivery:
         while True:
-            delivery = await self._handout.take()
-            assert isinstance(delivery, AmqpDelivery)  # noqa: S101 - only our own are offered
+            # Kept aside, so that whoever is cancelled while it waits for room takes nothing along.
+            if self._next is None:
+                taken = await self._handout.take()
+                assert isinstance(taken, AmqpDelivery)  # noqa: S101 - only our own are offered
+                self._next = taken
+            while not self._bodies.fits(self._next) and not self._handout.stopped:
+                await self._bodies.room()
+            if self._handout.stopped:
+                raise StopAsyncIteration
+            delivery, self._next = self._next, None
             try:
                 self._bodies.recall(delivery)
             except OSError as failure:
                 _log.exception("queue_body_unreadable", queue=delivery.queue.queue, error=str(failure))
                 await self._take_anew(delivery)
-            else:
+                continue
+            if not delivery.lost:
                 return delivery
+            self._handout.settled(delivery)
 
     async def stop(self) -> None:
         # The subscriptions stay: ending them would let the next worker have later messages of a conversation
         # whose earlier ones are still in hand here.
         self._handout.stop()
+        self._bodies.wake()
         self._end_sharing()
 
     async def close(self) -> None:

@@ -29,7 +29,7 @@ HEADER_BYTES = 32 * 1024
 
 # What a consumer keeps in memory over all its queues: many times what 64 turns at once need, and well within
 # what a worker may take.
-MOST_BYTES_IN_HAND = 4 * 1024 * 1024
+MOST_BYTES_IN_HAND = 2 * 1024 * 1024
 
 __all__ = [
     "Consumer",

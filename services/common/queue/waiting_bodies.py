@@ -1,11 +1,14 @@
 """Bodies of messages in hand: in memory up to a bound, what arrives beyond it in a file until its turn comes.
 
+The bound holds twice: for what waits, and for what is handed out and not settled.
+
 For a broker that hands out by count and not by size. The delivery itself stays in hand all the while, so
 nothing changes for the broker: no message is given back, and order needs no second thought.
 """
 
 from __future__ import annotations
 
+import asyncio
 import os
 import tempfile
 from collections.abc import Callable
@@ -94,7 +97,8 @@ class BodyFile:
 class WaitingBodies:
     """The bodies of one consumer's deliveries, from arrival until they are settled or dropped.
 
-    Where no file can be made or written they stay in memory: better large than deaf.
+    Per delivery: `arrived`, then `recall` when it is handed out, then `gone`. Where no file can be made or
+    written they stay in memory: better large than deaf.
     """
 
     def __init__(self, most_bytes: int, *, make_file: Callable[[], IO[bytes]] = nameless_file) -> None:
@@ -104,7 +108,10 @@ class WaitingBodies:
         self._sizes: dict[WithBody, int] = {}
         self._slots: dict[WithBody, _Slot] = {}
         self._refused = False
-        self.in_memory = 0
+        self._handed_out: dict[WithBody, int] = {}
+        self._freed = asyncio.Event()
+        self.waiting = 0
+        self.handed_out = 0
 
     @property
     def in_file(self) -> int:
@@ -113,34 +120,49 @@ class WaitingBodies:
 
     def arrived(self, delivery: WithBody) -> None:
         body = delivery.envelope.body
-        if body and self.in_memory + len(body) > self._most_bytes and self._set_aside(delivery, body):
+        if body and self.waiting + len(body) > self._most_bytes and self._set_aside(delivery, body):
             delivery.envelope = replace(delivery.envelope, body=b"")
         else:
-            self._keep(delivery, len(body))
+            self._sizes[delivery] = len(body)
+            self.waiting += len(body)
+
+    def fits(self, delivery: WithBody) -> bool:
+        """Whether it may be handed out now: within the bound, or alone."""
+        slot = self._slots.get(delivery)
+        size = slot.length if slot is not None else self._sizes.get(delivery, 0)
+        return self.handed_out == 0 or self.handed_out + size <= self._most_bytes
+
+    async def room(self) -> None:
+        """Until something was settled or dropped, or `wake`."""
+        self._freed.clear()
+        await self._freed.wait()
+
+    def wake(self) -> None:
+        self._freed.set()
 
     def recall(self, delivery: WithBody) -> None:
-        """Its turn has come: the whole envelope again, bound or no bound. Raises OSError."""
+        """It is handed out, with its whole envelope. Raises OSError."""
         slot = self._slots.get(delivery)
-        if slot is None or self._file is None:
-            return
-        delivery.envelope = replace(delivery.envelope, body=self._file.get(slot))
-        self._keep(delivery, slot.length)
-        self._release(delivery)
+        if slot is not None and self._file is not None:
+            delivery.envelope = replace(delivery.envelope, body=self._file.get(slot))
+            self._release(delivery)
+        self.waiting -= self._sizes.pop(delivery, 0)
+        size = len(delivery.envelope.body)
+        self._handed_out[delivery] = size
+        self.handed_out += size
 
     def gone(self, delivery: WithBody) -> None:
         """It is settled or dropped."""
-        self.in_memory -= self._sizes.pop(delivery, 0)
+        self.waiting -= self._sizes.pop(delivery, 0)
+        self.handed_out -= self._handed_out.pop(delivery, 0)
         self._release(delivery)
+        self._freed.set()
 
     def close(self) -> None:
         self._slots.clear()
         if self._file is not None:
             self._file.close()
             self._file = None
-
-    def _keep(self, delivery: WithBody, size: int) -> None:
-        self._sizes[delivery] = size
-        self.in_memory += size
 
     def _set_aside(self, delivery: WithBody, body: bytes) -> bool:
         try:

@@ -51,12 +51,12 @@ async def migrate(url: str, name: QueueName, run: Run) -> None:
 
 async def make_foreign(channel: AbstractChannel, name: QueueName) -> None:
     """Every exchange of another kind, and a retry queue of another make with messages in it."""
-    for exchange in ALL_EXCHANGES:
-        await channel.exchange_delete(exchange)
-        await channel.declare_exchange(exchange, aio_pika.ExchangeType.DIRECT, durable=True)
+    for wrong in ALL_EXCHANGES:
+        await channel.exchange_delete(wrong)
+        await channel.declare_exchange(wrong, aio_pika.ExchangeType.DIRECT, durable=True)
     queue = await channel.get_queue(name.queue)
-    for exchange in (topology.ORCHESTRATOR, topology.RETURNS):
-        await queue.bind(exchange, name.routing_key)
+    for bound in (topology.ORCHESTRATOR, topology.RETURNS):
+        await queue.bind(bound, name.routing_key)
     await channel.queue_delete(topology.retry_queue(RUNG))
     retry = await channel.declare_queue(
         topology.retry_queue(RUNG),
