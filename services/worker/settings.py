@@ -23,8 +23,6 @@ class Settings:
     # Messages in hand per queue, and over all queues.
     prefetch: int
     concurrency: int
-    # Bytes of message bodies in memory, over all queues; what comes beyond waits outside of it.
-    most_bytes: int
     # 0 = any free port.
     health_port: int
     # How long a stopping worker goes on with what it has in hand.
@@ -38,6 +36,8 @@ class Settings:
     messenger_rate: float = 40.0
     # Whether customers of channels are shown that their message was read and is being answered.
     typing: bool = True
+    # Bytes of message bodies that wait in memory, over all queues; what comes beyond waits outside of it.
+    most_bytes: int = MOST_BYTES_IN_HAND
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Settings:

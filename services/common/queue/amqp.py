@@ -11,6 +11,7 @@ from services.common.queue import topology
 from services.common.queue.amqp_consumer import AmqpConsumer
 from services.common.queue.amqp_dead_letters import DeadLetterDesk
 from services.common.queue.amqp_declarations import Declarations
+from services.common.queue.amqp_decoding import bear_foreign_properties
 from services.common.queue.amqp_foundations import Foundations
 from services.common.queue.amqp_holding import Counting
 from services.common.queue.amqp_link import DRIVER_ERRORS, Link, Session, describe
@@ -38,6 +39,7 @@ class AmqpQueue:
 
     def __init__(self, url: str) -> None:
         """Raises ValueError when the URL is none."""
+        bear_foreign_properties()
         self._url = url
         self._declarations = Declarations()
         self._desk = DeadLetterDesk(self._declarations)

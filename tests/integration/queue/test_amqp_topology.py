@@ -1,11 +1,14 @@
 """What stands on the broker and is not as we declare it, and what others put there."""
 
 import asyncio
+import struct
 
 import aio_pika
 import pytest
+from pamqp.commands import Basic
 
 from services.common.queue import topology
+from services.common.queue.dead_letters import KEEP, DeadLetter, Keep
 from services.common.queue.port import (
     Retry,
     TopologyConflict,
@@ -87,3 +90,49 @@ async def test_a_foreign_message_is_handed_out_for_its_reader_to_refuse(broker: 
             assert delivery.envelope.headers == {"n": "5", "list": "[1]"}
             await delivery.dead_letter("not one of ours")
         assert (await next_dead_letter(channel, name)).body == b"{}"
+
+
+class Unreadable(Basic.Properties):
+    """What another program may write: text that is no UTF-8, and a time beyond every calendar."""
+
+    def marshal(self) -> bytes:
+        def short(text: bytes) -> bytes:
+            return bytes([len(text)]) + text
+
+        headers = short(b"na\xefve") + b"S" + struct.pack(">I", 2) + b"hi"
+        flags = 1 << 13 | 1 << 12 | 1 << 7 | 1 << 6 | 1 << 5
+        return b"".join(
+            (
+                struct.pack(">H", flags),
+                struct.pack(">I", len(headers)) + headers,
+                b"\x02",
+                short(b"caf\xe9" * 60),
+                struct.pack(">Q", 10**18),
+                short(b"\xff\xfe"),
+            )
+        )
+
+
+async def test_properties_that_nobody_can_read_end_no_connection(broker: QueueInstallation) -> None:
+    name = broker.name()
+    async with opened(broker.url) as queue, plain_channel(broker.url) as channel:
+        await queue.declare(name)
+        wire = await channel.get_underlay_channel()
+        await wire.basic_publish(
+            b"{}", exchange="", routing_key=name.queue, properties=Unreadable(message_id="foreign")
+        )
+        await queue.publish(name, envelope(1))
+        async with queue.consume([name], prefetch=5) as consumer:
+            foreign = await take(consumer)
+            assert (foreign.envelope.message_id, foreign.envelope.type) == ("caf" * 60, "")
+            assert (foreign.envelope.headers, foreign.published_at, foreign.redelivered) == ({}, 0.0, False)
+            await foreign.dead_letter("not one of ours")
+            assert (await take(consumer)).envelope == envelope(1)
+        shown: list[str] = []
+
+        def look(letter: DeadLetter) -> Keep:
+            shown.append(letter.reason)
+            return KEEP
+
+        assert await queue.sweep_dead_letters(name, look, limit=10) == 1
+        assert shown == ["not one of ours"]
