@@ -46,7 +46,10 @@ class GuardedTransport(httpx2.AsyncBaseTransport):
         self._max_answer = max_answer
         self._look = look
         # Of the environment it reads SSL_CERT_FILE and SSL_CERT_DIR alone.
-        self._inner = httpx2.AsyncHTTPTransport(limits=limits, proxy=proxy, trust_env=True)
+        try:
+            self._inner = httpx2.AsyncHTTPTransport(limits=limits, proxy=proxy, trust_env=True)
+        except OSError as error:
+            raise OSError(f"SSL_CERT_FILE or SSL_CERT_DIR cannot be read: {error}") from error
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         """Send it. Raises AddressRefused, AnswerRefused, and what the network raises."""

@@ -152,6 +152,12 @@ async def test_an_authority_that_nobody_named_is_refused(
         assert server.hosts == []
 
 
+async def test_authorities_that_cannot_be_read_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", "/nowhere/authorities.pem")
+    with pytest.raises(OSError, match="SSL_CERT_FILE"):
+        client(loopback)
+
+
 async def test_a_name_that_leads_elsewhere_a_moment_later_leads_nowhere_else() -> None:
     """The system says 127.0.0.1 for it, where something inside listens; what was looked at is another."""
 

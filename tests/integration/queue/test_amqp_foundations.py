@@ -185,6 +185,61 @@ async def test_a_retry_of_a_queue_that_is_gone_goes_to_the_lost_ones(broker: Que
         await restore(broker.url)
 
 
+async def test_without_the_exchange_of_those_that_return_retry_queues_wait_for_another_run(
+    broker: QueueInstallation,
+) -> None:
+    """The broker may still hold on to what came due, and a queue that is deleted takes that with it."""
+    name = broker.name()
+    async with opened(broker.url) as queue:
+        await queue.declare(name)
+    try:
+        async with plain_channel(broker.url) as channel:
+            await make_foreign(channel, name)
+            await channel.exchange_delete(topology.RETURNS)
+        first, second = Run(), Run()
+        await migrate(broker.url, name, first)
+        assert f"{topology.retry_queue(RUNG)}: other arguments; run it again in five minutes" in first.lines
+        await migrate(broker.url, name, second)
+        assert f"{topology.retry_queue(RUNG)}: {WAITING} messages returned at once" in second.lines
+        await stands(broker.url, name, {f"waited-{number}" for number in range(WAITING)})
+    finally:
+        await restore(broker.url)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("until", ["taken away", "stands"])
+async def test_what_comes_due_while_an_exchange_is_away_comes_later(
+    broker: QueueInstallation, until: str
+) -> None:
+    """The broker keeps it, and tries again by itself after three minutes; nothing of it counts as lost."""
+    name = broker.name()
+    async with opened(broker.url) as queue:
+        await queue.declare(name)
+        await queue.publish_again(name, envelope(7), Retry(1), published_at=0.0, delay=5.0)
+    try:
+        async with plain_channel(broker.url) as channel:
+            await channel.exchange_delete(topology.RETURNS)
+            await channel.declare_exchange(topology.RETURNS, aio_pika.ExchangeType.DIRECT, durable=True)
+
+        def interrupt(line: str) -> None:
+            if line.startswith(f"exchange {topology.RETURNS}") and line.endswith(until):
+                raise Interrupted(line)
+
+        with pytest.raises(Interrupted):
+            await AmqpQueue(broker.url).mend_foundations([name], interrupt)
+        await asyncio.sleep(7)  # it comes due
+        await migrate(broker.url, name, Run())
+        async with opened(broker.url) as queue, queue.consume([name], prefetch=1) as consumer:
+            delivery = await take(consumer, 400)
+            assert (delivery.envelope.message_id, delivery.tries) == ("wamid.7", 1)
+            await delivery.ack()
+        async with plain_channel(broker.url) as channel:
+            assert await (await channel.get_queue(topology.UNROUTED_QUEUE)).get(fail=False) is None
+    finally:
+        await restore(broker.url)
+
+
 async def test_it_waits_for_the_workers_to_stop(broker: QueueInstallation) -> None:
     name = broker.name()
     async with opened(broker.url) as queue:
