@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 # A header must fit a frame, or the broker ends the connection.
 HEADER_BYTES = 32 * 1024
 
-# What a consumer keeps in memory over all its queues: many times what 64 turns at once need, and well within
-# what a worker may take.
-MOST_BYTES_IN_HAND = 2 * 1024 * 1024
+# What a consumer keeps in memory over all its queues: 64 turns at once of texts that no provider delivers
+# longer (16 KB), and with what else such a turn takes well within what a worker may take.
+MOST_BYTES_IN_HAND = 1024 * 1024
 
 __all__ = [
     "Consumer",

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import IO
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.common.queue.handout import HandedOut, Handout
@@ -36,6 +36,7 @@ def message(number: int, size: int, *, queue: int = 0, key: str = "") -> Message
 
 
 @given(st.lists(SIZES, max_size=40), st.randoms())
+@settings(deadline=None)
 def test_what_is_put_into_the_file_comes_out_and_leaves_no_room_behind(
     sizes: list[int], chance: random.Random
 ) -> None:
@@ -71,6 +72,7 @@ class Turn:
     st.integers(1, 6),
     st.randoms(),
 )
+@settings(deadline=None)
 def test_order_and_bodies_hold_however_little_fits_into_memory(
     given_messages: list[tuple[int, str, int]], bound: int, hands: int, chance: random.Random
 ) -> None:

@@ -15,7 +15,7 @@ def read(folder: Path, **variables: str) -> Settings:
 def test_the_defaults(tmp_path: Path) -> None:
     settings = read(tmp_path)
     assert (settings.visibility_timeout, settings.max_retries, settings.prefetch) == (300.0, 3, 5)
-    assert settings.most_bytes == 2 * 1024 * 1024
+    assert settings.most_bytes == 1024 * 1024
     assert (settings.health_port, settings.escalation_address) == (8081, "localhost:50052")
     assert settings.whatsapp_api.startswith("https://graph.facebook.com/")
     assert settings.allow_private_addresses
