@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import click
-from metachat.escalation.v1 import queue_pb2, queue_pb2_grpc
-from metachat.escalation.v1.tenant_pb2 import Channel
+from metachat.escalation.v1 import queue_pb2, queue_pb2_grpc, tenant_pb2_grpc
+from metachat.escalation.v1.tenant_pb2 import Channel, ListChannelsRequest
 
 from services.cli.connection import escalation_address, open_stub, plain_errors
 from services.cli.dead_letters import EVERYBODY
 from services.cli.output import print_json, print_table
+from services.cli.tenants import every_tenant
 from services.common.installation import Installation
 from services.common.queue.opening import open_queue
 from services.common.queue.port import Queue, QueueInUse, QueueName, QueueUnavailable
-from services.common.queue.topology import Partitions
+from services.common.queue.topology import CHANNELS, DIRECTIONS, Partitions
 from services.common.settings import EnvironmentReader, SettingsError
 
 
@@ -64,45 +65,61 @@ def migrate() -> None:
     """Bring queues to the arguments and the number of partitions that this release and environment want.
 
     On the machine and with the environment of the installation, escalation running, the workers stopped.
-    Queues of QUEUE_PARTITIONS_BEFORE are emptied into those of QUEUE_PARTITIONS and taken away; queues with
-    other arguments are made anew. Nothing is lost when it is interrupted: run it again.
+    Queues of QUEUE_PARTITIONS_BEFORE are emptied into those of QUEUE_PARTITIONS and taken away; queues, retry
+    queues and exchanges with other arguments are made anew. Nothing is lost when it is interrupted: run it
+    again.
     """
-    names = {
-        QueueName(row.tenant_id, Channel.Kind.Name(row.channel).lower(), row.direction)
-        for row in _queues(EVERYBODY)
-    }
+    names = _names()
     try:
-        lines = asyncio.run(bring_up_to_date(dict(os.environ), sorted(names, key=lambda name: name.queue)))
+        asyncio.run(bring_up_to_date(dict(os.environ), names, click.echo))
     except (QueueInUse, QueueUnavailable, SettingsError) as error:
         raise click.ClickException(str(error)) from error
-    for line in lines:
-        click.echo(line)
     click.echo(f"{len(names)} queues are as they should be")
 
 
-async def bring_up_to_date(environment: Mapping[str, str], names: list[QueueName]) -> list[str]:
+def _names() -> list[QueueName]:
+    """Of all channels, from the tenants: the queues themselves cannot be asked while an exchange differs."""
+    with plain_errors(escalation_address()):
+        stub = open_stub(tenant_pb2_grpc.TenantServiceStub, escalation_address())
+        channels = [
+            channel
+            for tenant in every_tenant(stub)
+            for channel in stub.ListChannels(ListChannelsRequest(tenant_id=tenant.id)).channels
+        ]
+    names = {
+        QueueName(channel.tenant_id, Channel.Kind.Name(channel.kind).lower(), direction)
+        for channel in channels
+        for direction in DIRECTIONS
+        if Channel.Kind.Name(channel.kind).lower() in CHANNELS
+    }
+    return sorted(names, key=lambda name: name.queue)
+
+
+async def bring_up_to_date(
+    environment: Mapping[str, str], names: list[QueueName], told: Callable[[str], None]
+) -> None:
     """A line for each change. Raises QueueInUse, QueueUnavailable, SettingsError."""
     reader = EnvironmentReader(environment)
     installation = Installation.read(reader, needs=frozenset({"queue"}))
     reader.finish()
     url = installation.rabbitmq_url.reveal() if installation.rabbitmq_url else None
     queue = open_queue(url, installation.queue_path)
+    partitions = installation.partitions
+    everything = [each for name in names for each in (*partitions.all(name), *partitions.old(name))]
+    await queue.mend_foundations(everything, told)
     await queue.open()
-    lines: list[str] = []
     try:
         for name in names:
-            lines += await _one(queue, installation.partitions, name)
+            await _one(queue, partitions, name, told)
     finally:
         await queue.close()
-    return lines
 
 
-async def _one(queue: Queue, partitions: Partitions, name: QueueName) -> list[str]:
-    lines: list[str] = []
+async def _one(queue: Queue, partitions: Partitions, name: QueueName, told: Callable[[str], None]) -> None:
     for current in partitions.all(name):
         moved = await queue.mend(current)
         if moved is not None:
-            lines.append(f"{current.queue}: made anew, {moved} messages kept")
+            told(f"{current.queue}: made anew, {moved} messages kept")
     for old in partitions.old(name):
         moved = await queue.redistribute(old, lambda key: partitions.of(name, key))
         for _ in range(10):
@@ -110,8 +127,7 @@ async def _one(queue: Queue, partitions: Partitions, name: QueueName) -> list[st
                 break
             await asyncio.sleep(0.5)
         else:
-            lines.append(f"{old.queue}: still holds messages, run it again")
+            told(f"{old.queue}: still holds messages, run it again")
             continue
         if moved:
-            lines.append(f"{old.queue}: {moved} messages moved")
-    return lines
+            told(f"{old.queue}: {moved} messages moved")

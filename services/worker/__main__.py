@@ -54,7 +54,7 @@ async def work(settings: Settings, stop: asyncio.Event) -> None:
     tenants = TenantServiceStub(channel)
     typing = Typing(senders, tenants) if settings.typing else None
     await queue.open()
-    consumer = queue.consume(prefetch=settings.prefetch, share=True)
+    consumer = queue.consume(prefetch=settings.prefetch, most_bytes=settings.most_bytes, share=True)
     subscriptions = Subscriptions(
         tenants,
         consumer,

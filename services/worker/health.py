@@ -9,10 +9,13 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import Any, Final
 
 import orjson
-import uvicorn
 
+from services.common.lean_imports import without
 from services.common.metrics import CONTENT_TYPE, exposition
 from services.common.settings import SettingsError
+
+with without("watchfiles"):
+    import uvicorn
 
 # State of each dependency by name ("ok", or what is wrong), and whether the worker is ready.
 Readiness = Callable[[], Awaitable[tuple[bool, Mapping[str, object]]]]

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from services.common.installation import META_API, Installation
+from services.common.queue.port import MOST_BYTES_IN_HAND
 from services.common.settings import EnvironmentReader
 
 
@@ -35,6 +36,8 @@ class Settings:
     messenger_rate: float = 40.0
     # Whether customers of channels are shown that their message was read and is being answered.
     typing: bool = True
+    # Bytes of message bodies that wait in memory, over all queues; what comes beyond waits outside of it.
+    most_bytes: int = MOST_BYTES_IN_HAND
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Settings:
@@ -49,6 +52,9 @@ class Settings:
             max_retries=reader.integer("WORKER_MAX_RETRIES", 3, minimum=0, maximum=100),
             prefetch=reader.integer("WORKER_PREFETCH", 5, minimum=1, maximum=1000),
             concurrency=reader.integer("WORKER_CONCURRENCY", 64, minimum=1, maximum=10_000),
+            most_bytes=reader.integer(
+                "WORKER_BYTES_IN_HAND", MOST_BYTES_IN_HAND, minimum=65_536, maximum=1_073_741_824
+            ),
             health_port=reader.integer("WORKER_HEALTH_PORT", 8081, minimum=0, maximum=65_535),
             drain=reader.number("WORKER_DRAIN_SECONDS", 20.0, minimum=0, maximum=3600),
             whatsapp_api=reader.address("WHATSAPP_API_BASE_URL", META_API),

@@ -8,9 +8,10 @@ import os
 import sys
 from pathlib import Path
 
+import aio_pika
 import pytest
 
-from services.common.queue.topology import Partitions, QueueName
+from services.common.queue.topology import RETURNS, Partitions, QueueName
 from tests.contract import test_queues
 from tests.contract.escalation_server import OPERATOR
 from tests.contract.test_queues import Place, inbound
@@ -87,3 +88,17 @@ async def test_queues_of_another_number_are_emptied_into_todays(place: Place) ->
     assert seen == {f"wamid.{number}" for number in range(12)}
     old = Partitions(place.partitions.count, before).old(whole)
     assert [depth.ready for depth in await place.queue.depths(old)] == [0] * len(old)
+
+
+@pytest.mark.parametrize("place", [pytest.param("rabbitmq", marks=pytest.mark.rabbitmq)], indirect=True)
+async def test_an_exchange_of_another_kind_is_made_anew_and_each_step_said(place: Place) -> None:
+    connection = await aio_pika.connect(place.url or "")
+    async with connection, connection.channel() as channel:
+        await channel.exchange_delete(RETURNS)
+        await channel.declare_exchange(RETURNS, aio_pika.ExchangeType.DIRECT, durable=True)
+    code, printed = await metachat(place, "queues", "migrate")
+    assert code == 0, printed
+    assert f"exchange {RETURNS}: of another kind, taken away\n" in printed
+    assert printed.endswith(" queues are as they should be\n")
+    code, again = await metachat(place, "queues", "migrate")
+    assert (code, len(again.splitlines())) == (0, 1), again

@@ -5,14 +5,24 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import socket
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
 from urllib.parse import urlsplit
+
+# Takes host and port, gives what `getaddrinfo` gives. Raises OSError.
+Resolve = Callable[[str, int], Awaitable[Sequence[tuple[Any, ...]]]]
 
 
 class AddressRefused(Exception):
     """The address cannot be used; the message says why, for operators."""
 
 
-async def outside_address(url: str) -> str:
+async def resolve(host: str, port: int) -> Sequence[tuple[Any, ...]]:
+    """What the system says."""
+    return await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+
+
+async def outside_address(url: str, *, resolve: Resolve = resolve) -> str:
     """An IP address of the URL's host to connect to. Raises AddressRefused unless all of them are public."""
     parts = urlsplit(url)
     host = parts.hostname
@@ -20,7 +30,7 @@ async def outside_address(url: str) -> str:
         raise AddressRefused("llm.baseUrl must be an http or https address")
     try:
         port = parts.port or (443 if parts.scheme == "https" else 80)
-        found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        found = await resolve(host, port)
     except (OSError, ValueError) as error:
         raise AddressRefused(f"the host of llm.baseUrl cannot be resolved: {host}") from error
     addresses = [str(address[0]) for *_, address in found]

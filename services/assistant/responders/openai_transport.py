@@ -7,7 +7,7 @@ connects and decides. Imported with the client alone: it costs what the library 
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Final
 from urllib.request import getproxies, proxy_bypass
 
@@ -33,22 +33,33 @@ class GuardedTransport(httpx2.AsyncBaseTransport):
         allow_private: bool,
         limits: httpx2.Limits,
         max_answer: int = MAX_ANSWER,
+        look: Callable[[str], Awaitable[str]] = outside_address,
     ) -> None:
-        """`allow_private`: whether addresses inside may be called; `max_answer`: bytes of a body."""
+        """`allow_private`: whether addresses inside may be called. `max_answer`: bytes of a body.
+        `look(url)`: the address to connect to, or AddressRefused.
+
+        Raises OSError where SSL_CERT_FILE or SSL_CERT_DIR, whose authorities are trusted instead of the
+        system's, cannot be read.
+        """
         proxy = _proxy_of(base_url)
         self._pins = not allow_private and proxy is None
         self._max_answer = max_answer
-        self._inner = httpx2.AsyncHTTPTransport(limits=limits, proxy=proxy, trust_env=False)
+        self._look = look
+        # Of the environment it reads SSL_CERT_FILE and SSL_CERT_DIR alone.
+        try:
+            self._inner = httpx2.AsyncHTTPTransport(limits=limits, proxy=proxy, trust_env=True)
+        except OSError as error:
+            raise OSError(f"SSL_CERT_FILE or SSL_CERT_DIR cannot be read: {error}") from error
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         """Send it. Raises AddressRefused, AnswerRefused, and what the network raises."""
         # A packed answer of a few kilobytes may be gigabytes when it is opened.
         request.headers["accept-encoding"] = "identity"
         if self._pins:
-            host = request.url.host
-            address = await outside_address(str(request.url))
+            name = request.url.raw_host.decode("ascii")
+            address = await self._look(str(request.url))
             # The certificate is still that of the name.
-            request.extensions = {**request.extensions, "sni_hostname": host}
+            request.extensions = {**request.extensions, "sni_hostname": name}
             request.url = request.url.copy_with(host=address)
         response = await self._inner.handle_async_request(request)
         packed = response.headers.get("content-encoding", "").strip().lower()

@@ -11,12 +11,21 @@ from services.common.queue import topology
 from services.common.queue.amqp_consumer import AmqpConsumer
 from services.common.queue.amqp_dead_letters import DeadLetterDesk
 from services.common.queue.amqp_declarations import Declarations
+from services.common.queue.amqp_decoding import bear_foreign_properties
+from services.common.queue.amqp_foundations import Foundations
 from services.common.queue.amqp_holding import Counting
 from services.common.queue.amqp_link import DRIVER_ERRORS, Link, Session, describe
 from services.common.queue.amqp_mending import Mending
 from services.common.queue.amqp_message import to_properties
 from services.common.queue.dead_letters import Decide
-from services.common.queue.port import Depth, Envelope, QueueName, QueueUnavailable, Retry
+from services.common.queue.port import (
+    MOST_BYTES_IN_HAND,
+    Depth,
+    Envelope,
+    QueueName,
+    QueueUnavailable,
+    Retry,
+)
 
 _DECLARE_TIMEOUT = 10.0
 _REPUBLISH_TIMEOUT = 10.0
@@ -30,6 +39,8 @@ class AmqpQueue:
 
     def __init__(self, url: str) -> None:
         """Raises ValueError when the URL is none."""
+        bear_foreign_properties()
+        self._url = url
         self._declarations = Declarations()
         self._desk = DeadLetterDesk(self._declarations)
         self._mending = Mending(self._declarations, self._desk)
@@ -87,13 +98,21 @@ class AmqpQueue:
                 properties=to_properties(envelope, Retry(), published_at=time.time()),
             )
 
-    def consume(self, names: Iterable[QueueName] = (), *, prefetch: int, share: bool = False) -> AmqpConsumer:
+    def consume(
+        self,
+        names: Iterable[QueueName] = (),
+        *,
+        prefetch: int,
+        most_bytes: int = MOST_BYTES_IN_HAND,
+        share: bool = False,
+    ) -> AmqpConsumer:
         self._consuming.start()
         consumer = AmqpConsumer(
             link=self._consuming,
             broker=self,
             names=names,
             prefetch=prefetch,
+            most_bytes=most_bytes,
             share=share,
             closed=self._consumers.discard,
         )
@@ -141,6 +160,16 @@ class AmqpQueue:
         async with self._guard(_MEND_TIMEOUT) as session:
             return await self._mending.mend(session, name)
 
+    async def mend_foundations(self, names: Sequence[QueueName], told: Callable[[str], None]) -> None:
+        # A connection of its own: on the others our declarations come first, and those may be refused.
+        link = Link(self._url, "migrate")
+        link.start()
+        try:
+            async with self._guard(_MEND_TIMEOUT, link) as session:
+                await Foundations(session, names, told).mend()
+        finally:
+            await link.close()
+
     async def redistribute(self, name: QueueName, route: Callable[[str], QueueName]) -> int:
         async with self._guard(_MEND_TIMEOUT) as session:
             return await self._mending.redistribute(session, name, route)
@@ -157,13 +186,18 @@ class AmqpQueue:
         rung = topology.rung(delay)
         async with self._guard(_REPUBLISH_TIMEOUT) as session:
             await self._declarations.retry_queue(rung)
-            await session.main.basic_publish(
-                envelope.body,
-                exchange=topology.retry_exchange(rung),
-                routing_key=name.routing_key,
-                properties=to_properties(envelope, history, published_at=published_at),
-                mandatory=True,
-            )
+            try:
+                await session.main.basic_publish(
+                    envelope.body,
+                    exchange=topology.retry_exchange(rung),
+                    routing_key=name.routing_key,
+                    properties=to_properties(envelope, history, published_at=published_at),
+                    mandatory=True,
+                )
+            except PublishError:
+                # Declared once and gone since; the caller comes again.
+                self._declarations.forget_retry_queue(rung)
+                raise
 
     async def publish_dead(
         self,
@@ -185,13 +219,17 @@ class AmqpQueue:
             extra[topology.UNTOLD] = "1"
         async with self._guard(_REPUBLISH_TIMEOUT) as session:
             await self._declarations.tenant_queue(name)
-            await session.main.basic_publish(
-                envelope.body,
-                exchange=topology.DEAD_LETTERS,
-                routing_key=name.routing_key,
-                properties=to_properties(envelope, history, published_at=published_at, extra=extra),
-                mandatory=True,
-            )
+            try:
+                await session.main.basic_publish(
+                    envelope.body,
+                    exchange=topology.DEAD_LETTERS,
+                    routing_key=name.routing_key,
+                    properties=to_properties(envelope, history, published_at=published_at, extra=extra),
+                    mandatory=True,
+                )
+            except PublishError:
+                self._declarations.forget(name)
+                raise
 
     async def _publish_declared(self, session: Session, name: QueueName, envelope: Envelope) -> None:
         properties = to_properties(envelope, Retry(), published_at=time.time())
@@ -233,11 +271,11 @@ class AmqpQueue:
             mine.set()
 
     @asynccontextmanager
-    async def _guard(self, seconds: float) -> AsyncIterator[Session]:
+    async def _guard(self, seconds: float, link: Link | None = None) -> AsyncIterator[Session]:
         """A session, a deadline, and the driver's errors renamed."""
         try:
             async with asyncio.timeout(seconds):
-                yield await self._publishing.session()
+                yield await (link or self._publishing).session()
         except TimeoutError as failure:
             raise QueueUnavailable(f"RabbitMQ did not confirm within {seconds:g} s") from failure
         except PublishError as failure:

@@ -16,6 +16,7 @@ from services.common.queue.amqp_members import GROUPS, Members, group_of
 from services.common.queue.amqp_message import to_envelope, to_history, to_published_at, to_redeliveries
 from services.common.queue.handout import HandedOut, Handout
 from services.common.queue.port import DeliveryLost, Envelope, QueueName, QueueUnavailable, Retry
+from services.common.queue.waiting_bodies import WaitingBodies
 
 _log = get_logger(__name__)
 
@@ -98,8 +99,13 @@ class AmqpDelivery(HandedOut):
             # The channel is gone, and with it the delivery: the broker has it back already.
             _log.debug("queue_give_back_failed", error=describe(failure))
 
+    @property
+    def lost(self) -> bool:
+        """Whether the broker has it back."""
+        return bool(self._channel.is_closed)
+
     def _check(self) -> None:
-        if self._channel.is_closed:
+        if self.lost:
             raise DeliveryLost("the connection it came on is closed: it will be handed out again")
 
 
@@ -129,6 +135,7 @@ class AmqpConsumer:
         broker: Broker,
         names: Iterable[QueueName],
         prefetch: int,
+        most_bytes: int,
         share: bool,
         closed: Callable[["AmqpConsumer"], None],
     ) -> None:
@@ -137,8 +144,11 @@ class AmqpConsumer:
         self._prefetch = prefetch
         self._closed = closed
         self._groups = [_Group(number) for number in range(GROUPS)]
-        self._handout = Handout()
+        self._bodies = WaitingBodies(most_bytes)
+        self._handout = Handout(self._bodies)
         self._members = Members(link) if share else None
+        self._one_at_a_time = asyncio.Lock()
+        self._next: AmqpDelivery | None = None
         self._started = False
         self._said = ""
         self._sharing: list[asyncio.Task[None]] = []
@@ -172,14 +182,36 @@ class AmqpConsumer:
                     asyncio.create_task(self._members.run(), name="queue-members"),
                     asyncio.create_task(self._share(self._members), name="queue-sharing"),
                 ]
-        delivery = await self._handout.take()
-        assert isinstance(delivery, AmqpDelivery)  # noqa: S101 - only our own are offered
-        return delivery
+        async with self._one_at_a_time:
+            return await self._next_whole()
+
+    async def _next_whole(self) -> AmqpDelivery:
+        while True:
+            # Kept aside, so that whoever is cancelled while it waits for room takes nothing along.
+            if self._next is None:
+                taken = await self._handout.take()
+                assert isinstance(taken, AmqpDelivery)  # noqa: S101 - only our own are offered
+                self._next = taken
+            while not self._bodies.fits(self._next) and not self._handout.stopped:
+                await self._bodies.room()
+            if self._handout.stopped:
+                raise StopAsyncIteration
+            delivery, self._next = self._next, None
+            try:
+                self._bodies.recall(delivery)
+            except OSError as failure:
+                _log.exception("queue_body_unreadable", queue=delivery.queue.queue, error=str(failure))
+                await self._take_anew(delivery)
+                continue
+            if not delivery.lost:
+                return delivery
+            self._handout.settled(delivery)
 
     async def stop(self) -> None:
         # The subscriptions stay: ending them would let the next worker have later messages of a conversation
         # whose earlier ones are still in hand here.
         self._handout.stop()
+        self._bodies.wake()
         self._end_sharing()
 
     async def close(self) -> None:
@@ -191,6 +223,7 @@ class AmqpConsumer:
         # Closing gives back all at once, in order; one by one they would come back in the order of giving.
         for group in self._groups:
             await self._drop_channel(group)
+        self._bodies.close()
         self._closed(self)
 
     async def __aenter__(self) -> Self:
@@ -290,6 +323,13 @@ class AmqpConsumer:
             self._handout.clear(name)
         group.subscribed.clear()
         await self._drop_channel(group)
+
+    async def _take_anew(self, delivery: AmqpDelivery) -> None:
+        """Give back the whole group, at once and in order: the broker still has what we cannot read."""
+        group = self._group(delivery.queue)
+        await self._forget(group)
+        self._handout.settled(delivery)
+        group.changed.set()
 
     async def _drop_channel(self, group: _Group) -> None:
         channel, group.channel = group.channel, None

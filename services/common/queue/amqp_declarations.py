@@ -13,7 +13,7 @@ from services.common.queue.port import QueueName, TopologyConflict
 
 _log = get_logger(__name__)
 
-_EXCHANGES: tuple[tuple[str, str, topology.Arguments], ...] = (
+EXCHANGES: tuple[tuple[str, str, topology.Arguments], ...] = (
     (topology.ORCHESTRATOR, "topic", {}),
     (topology.DEAD_LETTERS, "topic", {}),
     (topology.EVENTS, "topic", {}),
@@ -41,7 +41,7 @@ class Declarations:
         """What everything else stands on; the first thing on each session."""
         async with self._lock:
             self._session, self._channel, self._done = session, None, set()
-            for name, kind, arguments in _EXCHANGES:
+            for name, kind, arguments in EXCHANGES:
                 await self._exchange(name, kind, arguments)
             await self._queue(topology.UNROUTED_QUEUE, topology.dead_letter_arguments())
             await self._bind(topology.UNROUTED_QUEUE, topology.UNROUTED, "")
@@ -51,6 +51,9 @@ class Declarations:
 
     def forget(self, name: QueueName) -> None:
         self._done.discard(name.queue)
+
+    def forget_retry_queue(self, delay: float) -> None:
+        self._done.discard(topology.retry_queue(delay))
 
     async def tenant_queue(self, name: QueueName) -> None:
         await self._once(name.queue, lambda: self._tenant_queue(name))
@@ -86,7 +89,7 @@ class Declarations:
         except ChannelPreconditionFailed as refusal:
             raise TopologyConflict(
                 f"exchange {name} exists on the broker and is not ours ({describe(refusal)}): "
-                f"delete it or use a virtual host of its own; we need it {kind} and durable"
+                f"run `metachat queues migrate`, or use a virtual host of its own; we need it {kind}, durable"
             ) from refusal
 
     async def _queue(self, name: str, arguments: topology.Arguments) -> None:
@@ -103,8 +106,7 @@ class Declarations:
                     "queue_arguments_differ",
                     queue=name,
                     error=describe(refusal),
-                    remedy="used as it is; to mend it, stop its consumers and publishers, move its messages, "
-                    "delete it, and start again",
+                    remedy="used as it is; to mend it, stop the workers and run `metachat queues migrate`",
                 )
 
     async def _bind(self, queue: str, exchange: str, routing_key: str) -> None:

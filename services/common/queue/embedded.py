@@ -13,6 +13,7 @@ from services.common.queue.embedded_file import Claimed, QueueFile
 from services.common.queue.embedded_writer import Claims, Writer
 from services.common.queue.handout import HandedOut, Handout
 from services.common.queue.port import (
+    MOST_BYTES_IN_HAND,
     DeliveryLost,
     Depth,
     Envelope,
@@ -67,10 +68,15 @@ class EmbeddedQueue:
         """Nothing to do: without a broker the events table of the database is what listeners read."""
 
     def consume(
-        self, names: Iterable[QueueName] = (), *, prefetch: int, share: bool = False
+        self,
+        names: Iterable[QueueName] = (),
+        *,
+        prefetch: int,
+        most_bytes: int = MOST_BYTES_IN_HAND,
+        share: bool = False,
     ) -> "EmbeddedConsumer":
         # Each takes what is free: they share anyway.
-        consumer = EmbeddedConsumer(self._open_writer(), names, prefetch, self._consumers.discard)
+        consumer = EmbeddedConsumer(self._open_writer(), names, prefetch, most_bytes, self._consumers.discard)
         self._consumers.add(consumer)
         return consumer
 
@@ -99,6 +105,9 @@ class EmbeddedQueue:
     async def mend(self, name: QueueName) -> int | None:
         """Queues of a file have no arguments."""
         return None
+
+    async def mend_foundations(self, names: Sequence[QueueName], told: Callable[[str], None]) -> None:
+        """The file has neither exchanges nor retry queues."""
 
     async def redistribute(self, name: QueueName, route: Callable[[str], QueueName]) -> int:
         moved = await self._within(
@@ -181,6 +190,7 @@ class EmbeddedConsumer:
         writer: Writer,
         names: Iterable[QueueName],
         prefetch: int,
+        most_bytes: int,
         closed: Callable[["EmbeddedConsumer"], None],
     ) -> None:
         self._writer = writer
@@ -188,7 +198,9 @@ class EmbeddedConsumer:
         self._closed = closed
         self._handout = Handout()
         self._started = False
-        self._claims = Claims(holder=uuid.uuid4().hex, prefetch=prefetch, arrived=self._arrived)
+        self._claims = Claims(
+            holder=uuid.uuid4().hex, prefetch=prefetch, most_bytes=most_bytes, arrived=self._arrived
+        )
 
     async def add(self, name: QueueName) -> None:
         if name.routing_key in self._wanted:

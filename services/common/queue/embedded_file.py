@@ -50,7 +50,9 @@ CREATE INDEX messages_by_holder ON messages (holder) WHERE state = 2;
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
-    """A row in hand; `deliveries` tells this handing out from a later one of the same row."""
+    """A row in hand; `deliveries` tells this handing out from a later one of the same row, `size` is what it
+    takes in memory (body and headers, bytes).
+    """
 
     seq: int
     queue: int
@@ -58,6 +60,7 @@ class Claimed:
     envelope: Envelope
     history: Retry
     published_at: float
+    size: int
 
 
 def connect(path: Path) -> sqlite3.Connection:
@@ -241,17 +244,21 @@ class QueueFile:
             last = row[0]
             found.append(last)
 
-    def claim(self, queue: int, holder: str, limit: int) -> list[Claimed]:
-        """The oldest ready messages whose ordering key is in nobody else's hand."""
+    def claim(self, queue: int, holder: str, limit: int, room: int) -> list[Claimed]:
+        """The oldest ready messages whose ordering key is in nobody else's hand: at most `limit`, and none
+        after those that fill `room` (bytes). The last may go beyond it, so that a large one is not left.
+        """
         rows = self.connection.execute(
             "UPDATE messages SET state = 2, holder = ?1, deliveries = deliveries + 1 WHERE seq IN ("
-            " SELECT m.seq FROM messages m WHERE m.state = 0 AND m.queue = ?2 AND (m.ordering_key = ''"
-            "  OR NOT EXISTS (SELECT 1 FROM messages o WHERE o.state = 2 AND o.queue = ?2"
-            "   AND o.ordering_key = m.ordering_key AND o.holder <> ?1))"
-            " ORDER BY m.seq LIMIT ?3)"
+            " SELECT seq FROM (SELECT seq, SUM(size) OVER (ORDER BY seq) - size AS filled FROM ("
+            "  SELECT m.seq, LENGTH(m.body) + LENGTH(m.headers) AS size"
+            "  FROM messages m WHERE m.state = 0 AND m.queue = ?2 AND (m.ordering_key = ''"
+            "   OR NOT EXISTS (SELECT 1 FROM messages o WHERE o.state = 2 AND o.queue = ?2"
+            "    AND o.ordering_key = m.ordering_key AND o.holder <> ?1))"
+            "  ORDER BY m.seq LIMIT ?3)) WHERE filled < ?4)"
             " RETURNING seq, deliveries, ordering_key, tries, parked, first_failure, published_at,"
             "  message_id, type, headers, body",
-            (holder, queue, limit),
+            (holder, queue, limit, room),
         ).fetchall()
         rows.sort()
         return [_claimed(queue, row) for row in rows]
@@ -296,4 +303,5 @@ def _claimed(queue: int, row: tuple[Any, ...]) -> Claimed:
         envelope=Envelope(body, kind, message_id, key, json.loads(headers) if headers else {}),
         history=Retry(tries, parked, first_failure),
         published_at=published_at,
+        size=len(body) + len(headers),
     )

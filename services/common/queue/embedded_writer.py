@@ -6,6 +6,7 @@ handed out once more.
 """
 
 import asyncio
+import bisect
 import queue
 import random
 import sqlite3
@@ -54,29 +55,45 @@ class Claims:
 
     holder: str
     prefetch: int
+    most_bytes: int
     arrived: Callable[[list[tuple[QueueName, Claimed]]], None]
     wanted: set[int] = field(default_factory=set)
     names: dict[int, QueueName] = field(default_factory=dict)
-    in_hand: dict[int, set[tuple[int, int]]] = field(default_factory=dict)
+    # Sizes by (seq, deliveries), by queue.
+    in_hand: dict[int, dict[tuple[int, int], int]] = field(default_factory=dict)
+    size: int = 0
+    # The queue that was claimed from last.
+    turn: int = -1
     renew_at: float = 0.0
 
     def want(self, queue_id: int, name: QueueName) -> None:
         self.names[queue_id] = name
         self.wanted.add(queue_id)
 
+    @property
+    def room(self) -> int:
+        """How many more bytes may come into hand."""
+        return self.most_bytes - self.size
+
     def free(self, queue_id: int) -> int:
         """How many more of this queue may come into hand."""
-        if queue_id not in self.wanted:
+        if queue_id not in self.wanted or self.room <= 0:
             return 0
         return self.prefetch - len(self.in_hand.get(queue_id, ()))
 
+    def in_turn(self, queue_ids: list[int]) -> list[int]:
+        """Beginning after the queue that was claimed from last: where bytes are short, each has its turn."""
+        place = bisect.bisect_right(queue_ids, self.turn)
+        return queue_ids[place:] + queue_ids[:place]
+
     def taken(self, row: Claimed) -> None:
-        self.in_hand.setdefault(row.queue, set()).add((row.seq, row.deliveries))
+        self.in_hand.setdefault(row.queue, {})[(row.seq, row.deliveries)] = row.size
+        self.size += row.size
 
     def settled(self, row: Claimed) -> None:
         held = self.in_hand.get(row.queue)
         if held is not None:
-            held.discard((row.seq, row.deliveries))
+            self.size -= held.pop((row.seq, row.deliveries), 0)
             if not held:
                 del self.in_hand[row.queue]
 
@@ -246,10 +263,14 @@ class Writer:
         result: list[tuple[Claims, list[Claimed]]] = []
         for claims in self._claims:
             rows: list[Claimed] = []
-            for queue_id in ready:
+            room = claims.room
+            for queue_id in claims.in_turn(ready):
                 free = claims.free(queue_id)
-                if free > 0:
-                    rows += file.claim(queue_id, claims.holder, free)
+                if free > 0 and room > 0:
+                    found = file.claim(queue_id, claims.holder, free, room)
+                    room -= sum(row.size for row in found)
+                    rows += found
+                    claims.turn = queue_id
             if rows:
                 file.renew(claims.holder, now + self._lease)
                 result.append((claims, rows))

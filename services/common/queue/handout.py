@@ -8,6 +8,7 @@ from typing import Any
 
 from services.common.queue.lanes import Lanes
 from services.common.queue.port import DeliveryLost, Envelope, QueueName, QueueUnavailable, Retry
+from services.common.queue.waiting_bodies import WaitingBodies
 
 _FIRST_PAUSE = 0.1
 _LONGEST_PAUSE = 5.0
@@ -18,7 +19,9 @@ _REASON_CHARACTERS = 1000
 class Handout:
     """Deliveries that have arrived, taken by one or more tasks of one event loop."""
 
-    def __init__(self) -> None:
+    def __init__(self, bodies: WaitingBodies | None = None) -> None:
+        """`bodies`: keeps those of what has arrived; None = they stay where they are."""
+        self._bodies = bodies
         self._lanes: Lanes[HandedOut] = Lanes()
         self._wake = asyncio.Event()
         self._in_hand: dict[str, int] = {}
@@ -27,10 +30,14 @@ class Handout:
 
     def offer(self, delivery: "HandedOut") -> None:
         delivery.attach(self)
+        if self._bodies is not None:
+            self._bodies.arrived(delivery)
         self._lanes.offer(delivery.queue.routing_key, delivery.envelope.ordering_key, delivery)
         self._wake.set()
 
     def settled(self, delivery: "HandedOut") -> None:
+        if self._bodies is not None:
+            self._bodies.gone(delivery)
         key = delivery.queue.routing_key
         left = self._in_hand.get(key, 0) - 1
         if left > 0:
@@ -43,7 +50,11 @@ class Handout:
 
     def clear(self, name: QueueName | None = None) -> "list[HandedOut]":
         """Forget and return what was not handed out, of one queue or of all."""
-        return self._lanes.clear(None if name is None else name.routing_key)
+        dropped = self._lanes.clear(None if name is None else name.routing_key)
+        if self._bodies is not None:
+            for delivery in dropped:
+                self._bodies.gone(delivery)
+        return dropped
 
     async def quiet(self, names: Collection[QueueName], seconds: float) -> bool:
         """Hand nothing of these queues out from now on; whether what is in hand was settled in time."""

@@ -27,6 +27,10 @@ if TYPE_CHECKING:
 # A header must fit a frame, or the broker ends the connection.
 HEADER_BYTES = 32 * 1024
 
+# What a consumer keeps in memory over all its queues: 64 turns at once of texts that no provider delivers
+# longer (16 KB), and with what else such a turn takes well within what a worker may take.
+MOST_BYTES_IN_HAND = 1024 * 1024
+
 __all__ = [
     "Consumer",
     "Delivery",
@@ -157,7 +161,8 @@ class Delivery(Protocol):
 
 
 class Consumer(Protocol):
-    """Deliveries of the queues added, round robin over queues, at most `prefetch` in hand per queue.
+    """Deliveries of the queues added, round robin over queues, at most `prefetch` in hand per queue and about
+    `most_bytes` of bodies in memory over all of them.
 
     While the queue is unavailable it waits and goes on by itself.
     """
@@ -220,9 +225,18 @@ class Queue(Protocol):
         The embedded queue keeps none: they stand in the database's events table.
         """
 
-    def consume(self, names: Iterable[QueueName] = (), *, prefetch: int, share: bool = False) -> Consumer:
+    def consume(
+        self,
+        names: Iterable[QueueName] = (),
+        *,
+        prefetch: int,
+        most_bytes: int = MOST_BYTES_IN_HAND,
+        share: bool = False,
+    ) -> Consumer:
         """A consumer of these queues; more can be added while it runs. Takes nothing before `async for`.
 
+        `most_bytes`: how much of message bodies is kept in memory, over all queues, until they are settled; a
+        message that is larger alone is handed out all the same.
         `share`: leave other consumers that said so as well, in other processes, their part of the queues.
         """
 
@@ -249,6 +263,13 @@ class Queue(Protocol):
         """Make a queue anew that has other arguments than ours; gives how many messages were moved.
 
         None: nothing was to be done. Raises QueueInUse while somebody consumes it, QueueUnavailable.
+        """
+
+    async def mend_foundations(self, names: Sequence[QueueName], told: Callable[[str], None]) -> None:
+        """Make retry queues and exchanges anew that differ from ours, before `open`; `names` are all queues
+        that are to be bound to them. `told` gets a line after each step; an interrupted run is run again.
+
+        Raises QueueInUse while somebody consumes one of the queues, QueueUnavailable.
         """
 
     async def redistribute(self, name: QueueName, route: Callable[[str], QueueName]) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import grpc
@@ -23,6 +24,8 @@ from services.gateway.webhooks.parsed import Item
 
 if TYPE_CHECKING:
     from metachat.escalation.v1.tenant_pb2_grpc import TenantServiceAsyncStub
+
+    _Account = tuple[Channel.Kind.ValueType, str]
 
 REMEMBERED_SECONDS: Final = 0.9
 # While escalation is away nothing can change there: what was known goes on, and customers' messages are kept.
@@ -43,7 +46,11 @@ WEBHOOK_ITEMS: Final = Counter(
 
 
 class ChannelDirectory:
-    """Whose account it is, by escalation's word, remembered for less than a second; the oldest go first."""
+    """Whose account it is, by escalation's word, remembered for less than a second; the oldest go first.
+
+    Calls that want to know the same at once share one question: else each second would begin with as many
+    as there are calls under way, and those would be the slow ones.
+    """
 
     def __init__(
         self, tenants: TenantServiceAsyncStub, clock: Clock, *, seconds: float = REMEMBERED_SECONDS
@@ -52,7 +59,8 @@ class ChannelDirectory:
         self._tenants = tenants
         self._clock = clock
         self._seconds = seconds
-        self._known: OrderedDict[tuple[int, str], tuple[float, str]] = OrderedDict()
+        self._known: OrderedDict[_Account, tuple[float, str]] = OrderedDict()
+        self._asking: dict[_Account, asyncio.Task[str]] = {}
 
     async def tenant_of(self, kind: Channel.Kind.ValueType, account_id: str) -> str:
         """The tenant's id; empty for an unknown account. Raises ServiceError where nobody can tell."""
@@ -61,8 +69,22 @@ class ChannelDirectory:
         known = self._known.get(key)
         if known is not None and now - known[0] < self._seconds:
             return known[1]
+        asking = self._asking.get(key)
+        if asking is None:
+            asking = self._asking[key] = asyncio.create_task(self._ask(key, now))
+            asking.add_done_callback(partial(self._answered, key))
+        # Shielded: a caller that goes away takes the answer from nobody else.
+        return await asyncio.shield(asking)
+
+    def _answered(self, key: _Account, asking: asyncio.Task[str]) -> None:
+        self._asking.pop(key, None)
+        if not asking.cancelled():
+            asking.exception()  # looked at, also where every caller has gone
+
+    async def _ask(self, key: _Account, now: float) -> str:
+        known = self._known.get(key)
         try:
-            request = ResolveChannelRequest(kind=kind, account_id=account_id)
+            request = ResolveChannelRequest(kind=key[0], account_id=key[1])
             tenant = (await self._tenants.ResolveChannel(request, timeout=_RESOLVE_TIMEOUT)).tenant_id
         except grpc.aio.AioRpcError as error:
             failure = from_rpc_error(error)

@@ -11,7 +11,7 @@ from services.common.lean_imports import without
 from services.worker.channels.meta_errors import read_answer
 from services.worker.channels.port import NotSent, Refused, SendResult, Unknown
 
-with without("rich"):
+with without("pygments"):
     import httpx
 
 _TIMEOUT: Final = 20.0

@@ -2,6 +2,7 @@
 
 import asyncio
 import sys
+import time
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
@@ -101,4 +102,15 @@ async def nothing_comes(consumer: Consumer, seconds: float) -> bool:
         await asyncio.wait_for(anext(consumer), seconds)
     except TimeoutError:
         return True
+    return False
+
+
+async def settled_depth(queue: Queue, name: QueueName, *, ready: int, dead: int) -> bool:
+    """The broker counts a little behind: wait for it."""
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        depth = await queue.depth(name)
+        if (depth.ready, depth.dead_letters) == (ready, dead):
+            return True
+        await asyncio.sleep(0.05)
     return False

@@ -6,21 +6,10 @@ import time
 import pytest
 
 from services.common.queue.port import DeliveryLost, Queue
-from services.common.queue.topology import DELIVERY_LIMIT, QueueName
-from tests.integration.queue.conftest import QueueInstallation, envelope, nothing_comes, take
+from services.common.queue.topology import DELIVERY_LIMIT
+from tests.integration.queue.conftest import QueueInstallation, envelope, nothing_comes, settled_depth, take
 
 pytestmark = pytest.mark.timeout(90)
-
-
-async def settled_depth(queue: Queue, name: QueueName, *, ready: int, dead: int) -> bool:
-    """The broker counts a little behind: wait for it."""
-    deadline = time.monotonic() + 10
-    while time.monotonic() < deadline:
-        depth = await queue.depth(name)
-        if (depth.ready, depth.dead_letters) == (ready, dead):
-            return True
-        await asyncio.sleep(0.05)
-    return False
 
 
 async def test_what_goes_in_comes_out(installation: QueueInstallation) -> None:

@@ -8,8 +8,7 @@ import pytest
 from services.common.queue.dead_letters import DISCARD, KEEP, DeadLetter, Explain, Replay
 from services.common.queue.port import Queue, QueueInUse
 from services.common.queue.topology import DELIVERY_LIMIT, Partitions, QueueName
-from tests.integration.queue.conftest import QueueInstallation, envelope, nothing_comes, take
-from tests.integration.queue.test_contract import settled_depth
+from tests.integration.queue.conftest import QueueInstallation, envelope, nothing_comes, settled_depth, take
 
 pytestmark = pytest.mark.timeout(90)
 

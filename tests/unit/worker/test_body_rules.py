@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from google.protobuf.message import Message
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from metachat.channel.v1.channel_pb2 import DeliveryStatus, InboundMessage, OutboundMessage
 from metachat.escalation.v1.conversation_pb2 import Contact, ListMessagesRequest
@@ -40,6 +40,7 @@ BODIES = st.one_of(
 
 
 @given(BODIES)
+@settings(deadline=None)
 def test_both_readings_agree(body: Message) -> None:
     wrong = {fault.field for fault in violations(body)}
     fault = first_fault(body)

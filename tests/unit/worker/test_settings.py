@@ -15,6 +15,7 @@ def read(folder: Path, **variables: str) -> Settings:
 def test_the_defaults(tmp_path: Path) -> None:
     settings = read(tmp_path)
     assert (settings.visibility_timeout, settings.max_retries, settings.prefetch) == (300.0, 3, 5)
+    assert settings.most_bytes == 1024 * 1024
     assert (settings.health_port, settings.escalation_address) == (8081, "localhost:50052")
     assert settings.whatsapp_api.startswith("https://graph.facebook.com/")
     assert settings.allow_private_addresses
@@ -25,6 +26,7 @@ def test_all_faults_are_named_at_once(tmp_path: Path) -> None:
         "WORKER_VISIBILITY_TIMEOUT_MS": "soon",
         "WORKER_MAX_RETRIES": "-1",
         "WORKER_PREFETCH": "0",
+        "WORKER_BYTES_IN_HAND": "100",
         "WORKER_HEALTH_PORT": "70000",
         "WHATSAPP_API_BASE_URL": "graph.facebook.com",
         "MESSENGER_API_BASE_URL": "ftp://x",
