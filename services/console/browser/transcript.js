@@ -1,4 +1,15 @@
 // A conversation as it was said, in its order. Everything anybody wrote is text.
+const ICONS = {
+  queued: "schedule",
+  sent: "done",
+  delivered: "done_all",
+  read: "mark_chat_read",
+  failed: "error",
+  delivery_unknown: "help",
+  cancelled: "block",
+};
+const FINDINGS = ["ARRIVED", "NOT_ARRIVED", "SEND_AGAIN"];
+
 export default {
   template: `
     <div ref="talk" class="talk" role="log" tabindex="0" :aria-label="labels.talk">
@@ -19,36 +30,81 @@ export default {
               @click="unfolded[item.id] = !unfolded[item.id]">{{ unfolded[item.id] ? labels.less : labels.more }}</button>
             <button v-if="keeps && isAnswer(item)" type="button" class="link-button" @click="$emit('keep', item.id)">{{
               labels.keep }}</button>
-            <span v-if="item.delivery" class="delivery" :class="item.delivery" :title="item.error">{{
-              labels.deliveries[item.delivery] ?? item.delivery }}{{ item.error ? ': ' + item.error : '' }}</span>
+            <span v-if="item.delivery" class="way" :class="item.delivery" :title="item.error"><i
+              class="q-icon material-icons" aria-hidden="true">{{ icon(item) }}</i><span class="delivery">{{
+              labels.deliveries[item.delivery] ?? item.delivery }}</span></span>
+          </div>
+          <div v-if="item.why" class="bubble-why"><strong>{{ item.why }}</strong> {{ item.advice }}</div>
+          <div v-if="item.delivery === 'delivery_unknown'" class="bubble-why">
+            {{ labels.unknown }}
+            <div class="settle" role="group" :aria-label="labels.deliveries.delivery_unknown">
+              <button v-for="finding in findings(item)" :key="finding" type="button" class="small-button"
+                :disabled="settling[item.id]" @click="settle(item.id, finding)">{{ labels.findings[finding] }}</button>
+            </div>
           </div>
         </article>
       </template>
+      <p v-if="typist" class="talk-typing quiet"><span class="cut">{{ labels.typing.replace('{name}', typist) }}</span></p>
     </div>`,
   props: { messages: Array, labels: Object, locale: String, keeps: Boolean },
-  emits: ["keep"],
+  emits: ["keep", "settle"],
   data() {
-    return { items: [...this.messages], unfolded: {} };
+    return { items: [...this.messages], unfolded: {}, settling: {}, typist: "", held: false };
   },
   mounted() {
     this.toEnd();
     // Times are written after this, and make it a little higher.
     setTimeout(() => this.$refs.talk && this.toEnd(), 150);
   },
+  beforeUnmount() {
+    clearTimeout(this.quiet);
+  },
   methods: {
     put(messages) {
+      this.keepEnd(() => {
+        for (const message of messages) {
+          const at = this.items.findIndex((item) => item.id === message.id);
+          if (at >= 0) this.items[at] = message;
+          else {
+            this.items.push(message);
+            if (message.author === this.typist) this.typist = "";
+          }
+          delete this.settling[message.id];
+        }
+        this.items.sort((a, b) => (a.id < b.id ? -1 : a.id > b.id ? 1 : 0));
+      });
+    },
+    // Somebody types, for so many milliseconds unless it is said again.
+    typing(name, lasts) {
+      clearTimeout(this.quiet);
+      this.keepEnd(() => (this.typist = name));
+      this.quiet = setTimeout(() => (this.typist = ""), lasts);
+    },
+    settle(id, finding) {
+      this.settling[id] = true;
+      // Where it is refused the message stays as it is, and can be settled after all.
+      setTimeout(() => delete this.settling[id], 3000);
+      this.$emit("settle", id, finding);
+    },
+    // Who reads the end stays there.
+    keepEnd(change) {
       const box = this.$refs.talk;
       const atEnd = box.scrollHeight - box.scrollTop - box.clientHeight < 80;
-      for (const message of messages) {
-        const at = this.items.findIndex((item) => item.id === message.id);
-        if (at >= 0) this.items[at] = message;
-        else this.items.push(message);
-      }
-      this.items.sort((a, b) => (a.id < b.id ? -1 : a.id > b.id ? 1 : 0));
+      change();
       if (atEnd) this.$nextTick(this.toEnd);
     },
     toEnd() {
       this.$refs.talk.scrollTop = this.$refs.talk.scrollHeight;
+    },
+    // Whether a person has the conversation: then no reply of the assistant is sent again.
+    hold(held) {
+      this.held = held;
+    },
+    findings(item) {
+      return FINDINGS.filter((each) => each !== "SEND_AGAIN" || !this.held || item.source !== "assistant");
+    },
+    icon(item) {
+      return ICONS[item.delivery] ?? "schedule";
     },
     isLong(item) {
       return item.text.length > 1500 || item.text.split("\n").length > 25;

@@ -7,16 +7,19 @@ from typing import Any, Final
 
 from metachat.escalation.v1.conversation_pb2 import (
     Conversation,
+    DeliveryChange,
     GetConversationRequest,
     ListConversationsRequest,
     ListMessagesRequest,
     Message,
+    PersonTyping,
 )
 from metachat.escalation.v1.handoff_pb2 import ListHandoffsRequest
 from nicegui import ui
 
 from services.common.errors import ServiceError
 from services.console.charts import quoted
+from services.console.conversation_feed import ConversationFeed
 from services.console.frame import AGENTS, Visit, Words, moment, tenant_page
 from services.console.labels import labelled
 from services.console.listing import cell, facts
@@ -149,16 +152,8 @@ async def one(visit: Visit, conversation_id: str) -> None:
     who = customer_of(visit, conversation)
     with ui.element("section").classes("card stack"):
         Words("h2", who).classes("cut").props(f"title={quoted(who)}")
-        facts(
-            [
-                (
-                    texts("conversations.status_label"),
-                    texts(f"conversations.status.{Conversation.Status.Name(conversation.status)}"),
-                ),
-                (texts("conversations.channel"), channel_of(visit, conversation.channel)),
-                (texts("conversations.held_by"), conversation.assigned_to),
-            ]
-        )
+        standing = ui.element("div")
+        _standing(visit, standing, conversation)
         with ui.element("p").classes("quiet line"):
             Words("span", texts("conversations.began"))
             moment(visit, conversation.created_at)
@@ -173,8 +168,43 @@ async def one(visit: Visit, conversation_id: str) -> None:
         Words("h2", texts("conversations.talk"))
         if cut:
             Words("p", texts("conversations.earlier_cut", count=_MOST_MESSAGES)).classes("note")
-        Transcript(visit, messages, customer=who)
+        transcript = Transcript(visit, messages, customer=who)
     _decisions(visit, messages)
+
+    def happened(what: Message | Conversation | PersonTyping | DeliveryChange) -> None:
+        match what:
+            case Message():
+                transcript.put([what])
+            case DeliveryChange():
+                transcript.moved(what)
+            case PersonTyping():
+                transcript.typing(what)
+            case Conversation():
+                transcript.held(what)
+                _standing(visit, standing, what)
+
+    if not cut:
+        feed = ConversationFeed(
+            calls, visit.tenant_id, conversation.id, after=transcript.last, listener=happened
+        )
+        ui.context.client.on_delete(feed.end)
+
+
+def _standing(visit: Visit, box: ui.element, conversation: Conversation) -> None:
+    """Who answers now."""
+    texts = visit.texts
+    box.clear()
+    with box:
+        facts(
+            [
+                (
+                    texts("conversations.status_label"),
+                    texts(f"conversations.status.{Conversation.Status.Name(conversation.status)}"),
+                ),
+                (texts("conversations.channel"), channel_of(visit, conversation.channel)),
+                (texts("conversations.held_by"), conversation.assigned_to),
+            ]
+        )
 
 
 async def _messages(visit: Visit, conversation_id: str) -> tuple[list[Message], bool]:

@@ -12,6 +12,7 @@ from services.console.figure_charts import reason_word, signal_word
 from services.console.frame import AGENTS, Visit, Words, moment, tenant_page
 from services.console.listing import action_chip, chip, facts
 from services.console.numbers import number
+from services.console.verdicts import VerdictPanel
 
 _Action = policy_pb2.Decision.Action
 _MESSAGES: Final = 500
@@ -47,6 +48,7 @@ async def one(visit: Visit, turn_id: str) -> None:
                 f"href={quoted(visit.path('events') + f'?turn={turn_id}')}"
             )
     if decision.action:
+        _verdict(visit, found)
         _facts(visit, decision)
     _signals(visit, recorded)
     with ui.element("section").classes("card stack"):
@@ -70,6 +72,19 @@ async def one(visit: Visit, turn_id: str) -> None:
             ui.button(texts("turns.rescore"), on_click=rescore).props("outline no-caps").classes(
                 "more-button"
             )
+
+
+def _verdict(visit: Visit, found: insight_pb2.ReplayDecisionResponse) -> None:
+    """What was said of it last, and one's own word."""
+    texts, recorded = visit.texts, found.recorded
+    with ui.element("section").classes("card stack"):
+        Words("h2", texts("verdicts.title"))
+        if not recorded.decision.HasField("score"):
+            Words("p", texts("verdicts.no_score")).classes("quiet")
+            return
+        if not found.HasField("verdict"):
+            Words("p", texts("verdicts.none")).classes("quiet")
+        VerdictPanel(visit, recorded.turn_id, found.verdict, draft=recorded.reply)
 
 
 async def _asked(visit: Visit, recorded: conversation_pb2.TurnOutcome) -> str:
