@@ -134,7 +134,7 @@ class VerdictPanel:
                 by = texts("verdicts.by", name=verdict.agent)
                 Words("span", by).classes("quiet cut").props["title"] = by
             moment(self._visit, verdict.created_at.ToDatetime(UTC)).classes("quiet")
-        if verdict.edited_text:
+        if verdict.edited_text and not self._editing:
             with ui.element("details").classes("data"):
                 Words("summary", texts("verdicts.better"))
                 Words("p", verdict.edited_text).classes("words said")

@@ -12,7 +12,7 @@ const FINDINGS = ["ARRIVED", "NOT_ARRIVED", "SEND_AGAIN"];
 
 export default {
   template: `
-    <div ref="talk" class="talk" role="log" tabindex="0" :aria-label="labels.talk">
+    <div ref="talk" class="talk" role="log" tabindex="0" :aria-label="labels.talk" @scroll="looked">
       <p v-if="!items.length" class="quiet talk-empty">{{ labels.empty }}</p>
       <template v-for="(item, index) in items" :key="item.id">
         <div v-if="day(index)" class="talk-day"><time :datetime="item.at" data-moment="date" :lang="locale"></time></div>
@@ -35,7 +35,7 @@ export default {
               labels.deliveries[item.delivery] ?? item.delivery }}</span></span>
           </div>
           <div v-if="item.why" class="bubble-why"><strong>{{ item.why }}</strong> {{ item.advice }}</div>
-          <div v-if="item.delivery === 'delivery_unknown'" class="bubble-why">
+          <div v-if="item.delivery === 'delivery_unknown'" class="bubble-why unknown">
             {{ labels.unknown }}
             <div class="settle" role="group" :aria-label="labels.deliveries.delivery_unknown">
               <button v-for="finding in findings(item)" :key="finding" type="button" class="small-button"
@@ -52,14 +52,23 @@ export default {
     return { items: [...this.messages], unfolded: {}, settling: {}, typist: "", held: false };
   },
   mounted() {
+    this.atEnd = true;
     this.toEnd();
+    // What is written beneath takes room from above: who reads the end stays there.
+    this.room = new ResizeObserver(() => this.atEnd && this.toEnd());
+    this.room.observe(this.$refs.talk);
     // Times are written after this, and make it a little higher.
-    setTimeout(() => this.$refs.talk && this.toEnd(), 150);
+    setTimeout(() => this.atEnd && this.toEnd(), 150);
   },
   beforeUnmount() {
     clearTimeout(this.quiet);
+    this.room.disconnect();
   },
   methods: {
+    looked() {
+      const box = this.$refs.talk;
+      this.atEnd = box.scrollHeight - box.scrollTop - box.clientHeight < 80;
+    },
     put(messages) {
       this.keepEnd(() => {
         for (const message of messages) {
@@ -86,14 +95,12 @@ export default {
       setTimeout(() => delete this.settling[id], 3000);
       this.$emit("settle", id, finding);
     },
-    // Who reads the end stays there.
     keepEnd(change) {
-      const box = this.$refs.talk;
-      const atEnd = box.scrollHeight - box.scrollTop - box.clientHeight < 80;
       change();
-      if (atEnd) this.$nextTick(this.toEnd);
+      if (this.atEnd) this.$nextTick(this.toEnd);
     },
     toEnd() {
+      if (!this.$refs.talk) return;
       this.$refs.talk.scrollTop = this.$refs.talk.scrollHeight;
     },
     // Whether a person has the conversation: then no reply of the assistant is sent again.

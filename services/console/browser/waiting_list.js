@@ -10,7 +10,7 @@ export default {
       <div class="waiting-head">
         <div class="waiting-filters" role="group" :aria-label="labels.show">
           <button v-for="name in filters" :key="name" type="button" :aria-pressed="String(filter === name)"
-            @click="choose(name)">{{ labels.filters[name] }} <span class="tally">{{ counts[name] }}</span></button>
+            @click="choose(name)">{{ labels.filters[name] }} <span class="tally" :title="counts[name]">{{ tally(counts[name]) }}</span></button>
         </div>
         <div class="waiting-tools">
           <input ref="search" v-model="query" type="search" class="waiting-search" :placeholder="labels.search"
@@ -227,6 +227,10 @@ export default {
     },
     reason(row) {
       return this.labels.reasons[row.reason] ?? row.reason;
+    },
+    // Short from ten thousand on.
+    tally(count) {
+      return new Intl.NumberFormat(this.locale, count < 10000 ? {} : { notation: "compact" }).format(count);
     },
     percent(score) {
       return new Intl.NumberFormat(this.locale, { style: "percent" }).format(score);

@@ -15,7 +15,7 @@ from services.console.numbers import number
 from services.console.verdicts import VerdictPanel
 
 _Action = policy_pb2.Decision.Action
-_MESSAGES: Final = 500
+_MESSAGES: Final = 50
 
 
 @tenant_page("turns/{turn_id}", area="overview", roles=AGENTS, title="turns.one")
@@ -33,10 +33,13 @@ async def one(visit: Visit, turn_id: str) -> None:
             if decision.reason:
                 Words("strong", reason_word(visit, decision.reason))
             moment(visit, recorded.completed_at).classes("quiet")
-        asked = await _asked(visit, recorded)
+        asked, draft = await _said(visit, recorded)
         if asked:
             Words("h2", texts("turns.customer"))
             Words("p", asked).classes("said")
+        if draft:
+            Words("h2", texts("turns.withheld"))
+            Words("p", draft).classes("words draft")
         Words("h2", texts("turns.reply"))
         Words("p", recorded.reply or texts("turns.no_reply")).classes("said")
         with ui.element("div").classes("line"):
@@ -48,7 +51,7 @@ async def one(visit: Visit, turn_id: str) -> None:
                 f"href={quoted(visit.path('events') + f'?turn={turn_id}')}"
             )
     if decision.action:
-        _verdict(visit, found)
+        _verdict(visit, found, draft or recorded.reply)
         _facts(visit, decision)
     _signals(visit, recorded)
     with ui.element("section").classes("card stack"):
@@ -74,7 +77,7 @@ async def one(visit: Visit, turn_id: str) -> None:
             )
 
 
-def _verdict(visit: Visit, found: insight_pb2.ReplayDecisionResponse) -> None:
+def _verdict(visit: Visit, found: insight_pb2.ReplayDecisionResponse, draft: str) -> None:
     """What was said of it last, and one's own word."""
     texts, recorded = visit.texts, found.recorded
     with ui.element("section").classes("card stack"):
@@ -84,19 +87,25 @@ def _verdict(visit: Visit, found: insight_pb2.ReplayDecisionResponse) -> None:
             return
         if not found.HasField("verdict"):
             Words("p", texts("verdicts.none")).classes("quiet")
-        VerdictPanel(visit, recorded.turn_id, found.verdict, draft=recorded.reply)
+        VerdictPanel(visit, recorded.turn_id, found.verdict, draft=draft)
 
 
-async def _asked(visit: Visit, recorded: conversation_pb2.TurnOutcome) -> str:
-    """What the customer wrote; empty where it is not among the first messages of a long conversation."""
+async def _said(visit: Visit, recorded: conversation_pb2.TurnOutcome) -> tuple[str, str]:
+    """What the customer wrote, and the draft that was withheld from them; empty: none, or deleted."""
     if not recorded.conversation_id or not recorded.message_id:
-        return ""
+        return "", ""
     found = await visit.calls.conversations.ListMessages(
         conversation_pb2.ListMessagesRequest(
-            tenant_id=visit.tenant_id, conversation_id=recorded.conversation_id, page_size=_MESSAGES
+            tenant_id=visit.tenant_id,
+            conversation_id=recorded.conversation_id,
+            # Ids rise with time: from just before this message on.
+            after=recorded.message_id[:-1],
+            page_size=_MESSAGES,
         )
     )
-    return next((message.text for message in found.messages if message.id == recorded.message_id), "")
+    asked = (each.text for each in found.messages if each.id == recorded.message_id)
+    drafted = (each.text for each in found.messages if each.withheld and each.turn_id == recorded.turn_id)
+    return next(asked, ""), next(drafted, "")
 
 
 def _facts(visit: Visit, decision: policy_pb2.Decision) -> None:
