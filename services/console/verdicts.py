@@ -19,6 +19,28 @@ _COLOURS: Final = {"correct": "good", "wrong": "bad", "edited": "warn"}
 _ICONS: Final = {"correct": "thumb_up", "wrong": "thumb_down", "edited": "edit"}
 
 
+async def last_verdict(visit: Visit, turn_id: str) -> RecordedVerdict:
+    """What was said last of a turn; without an id: nothing. Raises ServiceError."""
+    found = await visit.calls.insights.ReplayDecision(
+        ReplayDecisionRequest(tenant_id=visit.tenant_id, turn_id=turn_id)
+    )
+    last: RecordedVerdict = found.verdict
+    return last
+
+
+def verdict_chip(visit: Visit, verdict: RecordedVerdict) -> None:
+    """What was said, in a coloured box; who said it as its title."""
+    said = _word(verdict)
+    chip = Words("span", visit.texts(f"verdicts.judged.{said}")).classes(f"chip {_COLOURS[said]}")
+    if verdict.agent:
+        chip.props["title"] = visit.texts("verdicts.by", name=verdict.agent)
+
+
+def _word(verdict: RecordedVerdict) -> str:
+    """A verdict in a word; empty: none."""
+    return _Verdict.Name(verdict.verdict).lower() if verdict.id else ""
+
+
 class VerdictPanel:
     """Draws itself where it is made.
 
@@ -71,7 +93,7 @@ class VerdictPanel:
     async def _record(self, what: str, edited: str = "") -> None:
         visit = self._visit
         with visit.reporting():
-            last = await self._last()
+            last = await last_verdict(visit, self._turn_id)
             if last.id != self._verdict.id:
                 # Somebody was faster: what they said is to be seen before it is replaced.
                 self.show(last)
@@ -92,15 +114,8 @@ class VerdictPanel:
             if self._judged is not None:
                 await self._judged(recorded)
 
-    async def _last(self) -> RecordedVerdict:
-        found = await self._visit.calls.insights.ReplayDecision(
-            ReplayDecisionRequest(tenant_id=self._visit.tenant_id, turn_id=self._turn_id)
-        )
-        last: RecordedVerdict = found.verdict
-        return last
-
     def _draw(self) -> None:
-        texts, said = self._visit.texts, self._said
+        texts, said = self._visit.texts, _word(self._verdict)
         with self._box:
             if said:
                 self._draw_last(said)
@@ -118,15 +133,10 @@ class VerdictPanel:
                 if said == "edited" and self._draft:
                     self._button("edited")
 
-    @property
-    def _said(self) -> str:
-        """The last verdict in a word; empty: none."""
-        return _Verdict.Name(self._verdict.verdict).lower() if self._verdict.id else ""
-
     def _draw_last(self, said: str) -> None:
         texts, verdict = self._visit.texts, self._verdict
         with ui.element("div").classes("line verdict-last").props("role=status"):
-            Words("span", texts(f"verdicts.judged.{said}")).classes(f"chip {_COLOURS[said]}")
+            verdict_chip(self._visit, verdict)
             if said == "edited":
                 counts = "verdicts.counts_right" if verdict.correct else "verdicts.counts_wrong"
                 Words("span", texts(counts)).classes("quiet")

@@ -140,14 +140,20 @@ async def test_a_draft_is_changed_judged_again_and_kept(
         ("wrong", "Ben Second"),
         ("correct", "Mia Keeper"),
     ]
-    [(turn,)] = installation.rows("SELECT turn_id FROM handoffs WHERE id = ?", handoff)
-    await colleague.goto(browser.url(f"/t/metrica/turns/{turn}"))
+    # The conversation's own page follows too, and leads to the decision.
+    await colleague.goto(browser.url(f"/t/metrica/conversations/{asked}"))
+    await connected(colleague)
+    await reply.fill("Anything else?")
+    await page.keyboard.press("Control+Enter")
+    await expect(colleague.locator(".bubble.from-human")).to_contain_text("Anything else?")
+    await expect(colleague.locator(".card-list .chip")).to_have_text("Judged: correct")
+    await colleague.locator(".card-list a").click()
     await expect(last).to_contain_text("Judged: correct")
     await expect(last).to_contain_text("by Mia Keeper")
     await axe(colleague)
     await picture(colleague, "decision-judged")
 
-    await page.get_by_role("button", name="Make it a document").click()
+    await page.get_by_role("button", name="Make it a document").first.click()
     dialog = page.get_by_role("dialog")
     await expect(dialog.get_by_label("Title or question")).to_have_value(UNSURE)
     await axe(page)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import Any, Final
 
 from metachat.escalation.v1.conversation_pb2 import (
@@ -25,9 +26,12 @@ from services.console.labels import labelled
 from services.console.listing import cell, facts
 from services.console.pages.inbox.rows import channel_of, customer_of
 from services.console.transcript import Transcript
+from services.console.verdicts import last_verdict, verdict_chip
 
 _PAGE: Final = 50
 _MOST_MESSAGES: Final = 2000
+# What people said is looked up for so many of the newest decisions.
+_MOST_VERDICTS: Final = 50
 _STATUSES: Final = ("ALL", "ACTIVE", "ASSIGNED_HUMAN", "CLOSED")
 _COLOURS: Final = {"ACTIVE": "good", "ASSIGNED_HUMAN": "warn", "CLOSED": "plain"}
 _TYPING_SECONDS: Final = 0.3
@@ -245,6 +249,7 @@ def _decisions(visit: Visit, messages: list[Message]) -> None:
             Words("p", texts("conversations.no_decisions")).classes("quiet")
             return
         Words("p", texts("conversations.decisions_help")).classes("quiet")
+        places: dict[str, ui.element] = {}
         with ui.element("ul").classes("card-list"):
             for turn_id, message in asked.items():
                 text = " ".join(message.text.split())
@@ -257,4 +262,18 @@ def _decisions(visit: Visit, messages: list[Message]) -> None:
                     Words("span", text or texts("conversations.decision")).classes("cut grow").props(
                         f"title={quoted(text[:500])}"
                     )
+                    places[turn_id] = ui.element("span")
                     moment(visit, message.created_at, style="time").classes("quiet")
+    newest = dict(list(places.items())[-_MOST_VERDICTS:])
+    task = asyncio.create_task(_fill_in_verdicts(visit, newest), name="conversation-verdicts")
+    ui.context.client.on_delete(task.cancel)
+
+
+async def _fill_in_verdicts(visit: Visit, places: dict[str, ui.element]) -> None:
+    """What people said of each, once the page is there; the whole of it stands on the decision's own page."""
+    with contextlib.suppress(ServiceError):
+        for turn_id, place in reversed(places.items()):
+            verdict = await last_verdict(visit, turn_id)
+            if verdict.id and not place.is_deleted:
+                with place:
+                    verdict_chip(visit, verdict)

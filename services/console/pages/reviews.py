@@ -42,7 +42,7 @@ class _Reviews:
         Words("p", texts("reviews.intro")).classes("quiet")
         Words("p", texts("reviews.keys")).classes("quiet keys-line")
         self._said = Words("p", "").props("role=status").classes("quiet said-line")
-        self._last = ui.element("div").classes("line last-judged")
+        self._last = ui.element("div").classes("card line last-judged")
         self._list = labelled(ui.element("ol").classes("review-list"), texts("reviews.title"))
         self._nothing = ui.element("div").classes("empty-state card")
         with self._nothing:
