@@ -151,7 +151,6 @@ async def test_a_draft_is_changed_judged_again_and_kept(
     await expect(last).to_contain_text("Judged: correct")
     await expect(last).to_contain_text("by Mia Keeper")
     await axe(colleague)
-    await picture(colleague, "decision-judged")
 
     await page.get_by_role("button", name="Make it a document").first.click()
     dialog = page.get_by_role("dialog")
@@ -184,8 +183,17 @@ async def test_a_draft_goes_out_as_it_is_and_own_words_as_ones_own(
     await page.keyboard.press("Control+Enter")
     await expect(page.locator(".bubble.from-human")).to_contain_text("One moment")
     await expect(page.locator(".verdict-last")).to_have_count(0)
+    # What is written beside it is neither overwritten unasked nor lost.
+    await reply.fill("Half a thought")
+    await page.get_by_role("button", name="Edit the draft").click()
+    await page.get_by_role("dialog").get_by_role("button", name="Cancel").click()
     await page.get_by_role("button", name="Send the draft as it is").click()
     await expect(page.locator(".bubble.from-human_for_assistant")).to_contain_text("Iva Sender")
+    await expect(reply).to_have_value("Half a thought")
+    await page.get_by_role("button", name="Edit the draft").click()
+    await page.get_by_role("dialog").get_by_role("button", name="Replace it").click()
+    await expect(origin).to_be_visible()
+    await expect(reply).not_to_have_value("Half a thought")
     await expect(page.locator(".verdict-last")).to_contain_text("Judged: correct")
     assert installation.rows(SOURCES, asked) == [("human_agent",), ("human_agent_on_behalf_of_ai_agent",)]
     assert installation.rows(VERDICTS, asked) == [("correct", "Iva Sender")]

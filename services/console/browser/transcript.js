@@ -24,7 +24,7 @@ export default {
             <time :datetime="item.at" data-moment="time" :lang="locale"></time>
           </div>
           <div v-if="item.text" class="bubble-text" :class="{folded: isLong(item) && !unfolded[item.id]}">{{ item.text }}</div>
-          <div v-if="item.media" class="bubble-media">{{ labels.media.replace('{kind}', item.media) }}</div>
+          <div v-if="item.media" class="bubble-media">{{ labels.media.replace('{kind}', () => item.media) }}</div>
           <div class="bubble-foot" v-if="isLong(item) || item.delivery || (keeps && isAnswer(item))">
             <button v-if="isLong(item)" type="button" class="link-button" :aria-expanded="String(!!unfolded[item.id])"
               @click="unfolded[item.id] = !unfolded[item.id]">{{ unfolded[item.id] ? labels.less : labels.more }}</button>
@@ -44,7 +44,7 @@ export default {
           </div>
         </article>
       </template>
-      <p v-if="typist" class="talk-typing quiet"><span class="cut">{{ labels.typing.replace('{name}', typist) }}</span></p>
+      <p v-if="typist" class="talk-typing quiet"><span class="cut">{{ labels.typing.replace('{name}', () => typist) }}</span></p>
     </div>`,
   props: { messages: Array, labels: Object, locale: String, keeps: Boolean },
   emits: ["keep", "settle"],

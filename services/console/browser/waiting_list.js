@@ -121,7 +121,7 @@ export default {
       this.now = Date.now();
       fresh.forEach((id) => this.fresh.add(id));
       document.title = `(${this.fresh.size}) ${this.title}`;
-      this.told = this.labels.arrived.replace("{name}", this.byId[fresh[0]]?.name ?? "");
+      this.told = this.labels.arrived.replace("{name}", () => this.byId[fresh[0]]?.name ?? "");
       if (this.sound) this.ring();
     },
     show(id) {

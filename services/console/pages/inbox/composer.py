@@ -16,6 +16,7 @@ from metachat.escalation.v1.handoff_pb2 import (
 from nicegui import ui
 
 from services.common.errors import ServiceError
+from services.console.dialogs import confirmed
 from services.console.frame import Visit, Words, kept_text, sent_text
 from services.console.labels import labelled
 from services.console.pages.inbox.findings import Findings
@@ -106,10 +107,21 @@ class Composer:
     async def _send_draft(self) -> None:
         await self._send_text(self._draft, from_draft=True)
 
-    def _take_draft(self) -> None:
+    async def _take_draft(self) -> None:
+        if self._written and self._written != self._draft and not await self._may_replace():
+            return
         values = [[self._text.html_id, self._draft], [self._origin.html_id, self._handoff.id]]
         ui.run_javascript(_TYPE.format(values=json.dumps(values)))
         self.focus()
+
+    async def _may_replace(self) -> bool:
+        texts = self._visit.texts
+        return await confirmed(
+            self._visit,
+            texts("inbox.replace_title"),
+            texts("inbox.replace_text"),
+            texts("inbox.replace"),
+        )
 
     def _typed(self) -> None:
         self._signal.typed(self._written)
@@ -135,10 +147,12 @@ class Composer:
             with visit.reporting():
                 message = await self._reply(text, from_draft=from_draft)
                 self._transcript.sent(message)
-                sent_text(visit, self._key)
-                self._text.set_value("")
-                self._forget_origin()
                 self._attempt = ("", "")
+                # What was written beside it, or meanwhile, is not sent yet.
+                if self._written == text:
+                    sent_text(visit, self._key)
+                    self._text.set_value("")
+                    self._forget_origin()
                 await self._derive_verdict(text, from_draft=from_draft)
         finally:
             self._sending = False
