@@ -54,17 +54,18 @@ class VerdictPanel:
         verdict: RecordedVerdict | None = None,
         *,
         draft: str = "",
-        small: bool = True,
+        nothing: str = "",
         judged: Callable[[RecordedVerdict], Awaitable[None]] | None = None,
     ) -> None:
         """`verdict`: the last one; None: nobody has said anything. `draft`: what is edited where a better
-        text can be given; empty: it cannot. `judged` is told of one's own, once it is recorded.
+        text can be given; empty: it cannot. `nothing`: what stands there until somebody has. `judged` is told
+        of one's own, once it is recorded.
         """
         self._visit = visit
         self._turn_id = turn_id
         self._verdict = verdict or RecordedVerdict()
         self._draft = draft
-        self._small = small
+        self._nothing = nothing
         self._judged = judged
         self._editing = False
         self._box = ui.element("div").classes("stack tight verdict-panel")
@@ -119,6 +120,8 @@ class VerdictPanel:
         with self._box:
             if said:
                 self._draw_last(said)
+            elif self._nothing:
+                Words("p", self._nothing).classes("quiet")
             if self._editing:
                 self._draw_edit()
                 return
@@ -150,10 +153,9 @@ class VerdictPanel:
                 Words("p", verdict.edited_text).classes("words said")
 
     def _button(self, name: str) -> None:
-        dense = "dense" if self._small else ""
         ui.button(
             self._visit.texts(f"verdicts.{name}"), icon=_ICONS[name], on_click=lambda: self.say(name)
-        ).props(f"outline no-caps {dense}").classes(f"verdict-{name}")
+        ).props("outline no-caps").classes(f"verdict-{name}")
 
     def _edit(self) -> None:
         self._editing = True

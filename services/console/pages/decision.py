@@ -85,9 +85,7 @@ def _verdict(visit: Visit, found: insight_pb2.ReplayDecisionResponse, draft: str
         if not recorded.decision.HasField("score"):
             Words("p", texts("verdicts.no_score")).classes("quiet")
             return
-        if not found.HasField("verdict"):
-            Words("p", texts("verdicts.none")).classes("quiet")
-        VerdictPanel(visit, recorded.turn_id, found.verdict, draft=draft)
+        VerdictPanel(visit, recorded.turn_id, found.verdict, draft=draft, nothing=texts("verdicts.none"))
 
 
 async def _said(visit: Visit, recorded: conversation_pb2.TurnOutcome) -> tuple[str, str]:

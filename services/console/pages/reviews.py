@@ -105,7 +105,6 @@ class _Reviews:
                 visit,
                 review.turn_id,
                 draft=review.reply,
-                small=False,
                 judged=lambda verdict: self._judged(review, verdict),
             )
 
