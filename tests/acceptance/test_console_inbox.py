@@ -4,47 +4,29 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import re
 import sqlite3
-import time
-from collections.abc import AsyncIterator, Iterator
-from typing import Any
+from collections.abc import AsyncIterator
 
-import httpx
 import pytest
 import pytest_asyncio
-from playwright.async_api import Page, expect
+from playwright.async_api import expect
 
 from tests.acceptance.browser import ConsoleBrowser, axe, connected, no_sideways_scroll, opened, picture
-from tests.acceptance.installation import Installation, wait_until, whatsapp_text
-from tests.providers.meta_server import MetaServer
+from tests.acceptance.inbox import (
+    ASK,
+    PASSWORD,
+    address_of,
+    inbox,
+    make_user,
+    open_row,
+    texts_of,
+)
+from tests.acceptance.installation import Installation, wait_until
 
 pytestmark = [pytest.mark.chromium, pytest.mark.asyncio(loop_scope="module")]
 
-NUMBER = "100200300"
-ASK = "I want to talk to a person, please"
 SCRIPT = "<img src=x onerror=\"document.title='owned'\"><script>document.title='owned'</script>"
-UNSURE = "What is the warranty on the moon edition of the left-handed kettle?"
-
-
-@pytest.fixture(scope="module")
-def meta() -> Iterator[MetaServer]:
-    """The provider of WhatsApp."""
-    with MetaServer() as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def installation(tmp_path_factory: pytest.TempPathFactory, meta: MetaServer) -> Iterator[Installation]:
-    """One with a WhatsApp number."""
-    folder = tmp_path_factory.mktemp("inbox") / "data"
-    running = Installation.prepare(folder, WHATSAPP_API_BASE_URL=meta.url).start()
-    running.command(
-        "channels", "add", "metrica", "whatsapp", "--phone-number-id", NUMBER, "--access-token", "token-1"
-    )
-    yield running
-    running.stop()
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -59,38 +41,6 @@ async def _closing(browser: ConsoleBrowser) -> AsyncIterator[None]:
     yield
     for context in browser.browser.contexts:
         await context.close()
-
-
-def agent_key(installation: Installation, name: str) -> str:
-    """A token of an agent whose name is that of the key."""
-    answer = installation.post(
-        "/api/tenants/metrica/keys",
-        {"name": name, "scopes": ["AGENT"]},
-        token=installation.operator_token,
-    )
-    assert answer.status_code == 200, answer.text
-    token: str = answer.json()["token"]
-    return token
-
-
-async def inbox(browser: ConsoleBrowser, name: str) -> Page:
-    """The inbox as this agent sees it."""
-    page = await browser.page(key=agent_key(browser.installation, name))
-    await page.goto(browser.url("/t/metrica/inbox"))
-    await connected(page)
-    return page
-
-
-async def open_row(page: Page, text: str) -> None:
-    await page.get_by_role("option").filter(has_text=text).first.click()
-    await expect(page.locator(".handling-head")).to_be_visible()
-
-
-def texts_of(installation: Installation, conversation: str) -> list[str]:
-    """What the customer can read."""
-    answer = installation.get(f"/api/conversations/{conversation}/messages", tenantId="metrica")
-    assert answer.status_code == 200, answer.text
-    return [message["text"] for message in answer.json()["messages"]]
 
 
 async def test_a_customer_is_answered_over_a_restart(
@@ -171,69 +121,6 @@ async def test_markup_and_long_texts_are_text(browser: ConsoleBrowser, installat
         await no_sideways_scroll(page)
 
 
-def be_strict(installation: Installation) -> None:
-    """Withhold what is not sure."""
-    patched = httpx.patch(
-        f"{installation.url}/api/tenants/metrica",
-        json={"settings": {"confidenceEscalation": {"mode": "STRICT"}}},
-        headers={"Authorization": f"Bearer {installation.operator_token}"},
-        timeout=30,
-    )
-    assert patched.status_code == 200, patched.text
-
-
-async def test_a_withheld_draft_is_judged_changed_and_kept(
-    browser: ConsoleBrowser, installation: Installation
-) -> None:
-    be_strict(installation)
-    asked: list[str] = []
-
-    def withheld() -> bool:
-        answer = installation.chat(UNSURE)
-        asked.append(answer["conversationId"])
-        return bool(
-            installation.rows("SELECT 1 FROM messages WHERE withheld AND conversation_id = ?", asked[-1])
-        )
-
-    wait_until(withheld, "a draft to be withheld", 60)
-    page = await inbox(browser, "Mia Keeper")
-    handoff = next(
-        row["id"]
-        for row in json.loads(installation.command("handoffs", "list", "metrica", "--json"))
-        if row["conversationId"] == asked[-1]
-    )
-    await page.goto(browser.url(f"/t/metrica/inbox?handoff={handoff}"))
-    await connected(page)
-    await expect(page.locator(".words.draft")).to_be_visible()
-    await expect(page.locator(".signals li").first).to_be_visible()
-    await axe(page)
-    await picture(page, "inbox-draft")
-    await page.get_by_role("button", name="Claim").click()
-    await page.get_by_role("button", name="Edit the draft").click()
-    reply = page.get_by_label("Your reply")
-    await expect(reply).not_to_have_value("")
-    await reply.press("End")
-    await reply.type(" The moon edition has two years.")
-    await page.get_by_role("button", name="Send", exact=True).click()
-    await expect(page.get_by_text("Judged: edited")).to_be_visible()
-    assert installation.rows(
-        "SELECT v.verdict FROM verdicts v JOIN turns t ON t.id = v.turn_id WHERE t.conversation_id = ?",
-        asked[-1],
-    ) == [("edited",)]
-    await page.get_by_role("button", name="Make it a document").click()
-    dialog = page.get_by_role("dialog")
-    await expect(dialog.get_by_label("Title or question")).to_have_value(UNSURE)
-    await axe(page)
-    await dialog.get_by_role("button", name="Add the document").click()
-    await expect(page.get_by_text(f"Added: {UNSURE}")).to_be_visible()
-    found = installation.get(
-        "/api/tenants/metrica/documents:search",
-        query="moon edition kettle",
-        token=installation.operator_token,
-    )
-    assert "two years" in found.text
-
-
 async def test_people_are_there_or_away_and_pass_a_customer_on(
     browser: ConsoleBrowser, installation: Installation
 ) -> None:
@@ -260,50 +147,6 @@ async def test_people_are_there_or_away_and_pass_a_customer_on(
     await expect(page.get_by_label("Your reply")).to_have_count(0)
     await page.get_by_role("button", name=re.compile("^Others")).click()
     await expect(page.get_by_role("option").filter(has_text="pass me on")).to_contain_text("Jan Agent")
-
-
-PASSWORD = "correct horse battery"
-
-
-def address_of(name: str) -> str:
-    return f"{name.split()[0].lower()}@metrica.example"
-
-
-def make_user(installation: Installation, name: str) -> None:
-    installation.command(
-        "users", "create", "metrica", address_of(name), "--name", name, stdin=f"{PASSWORD}\n{PASSWORD}\n"
-    )
-
-
-def status_of(message_id: str, status: str) -> dict[str, Any]:
-    """A webhook with what became of a message, in the form of the Cloud API."""
-    payload = whatsapp_text("", "unused", number=NUMBER)
-    value = payload["entry"][0]["changes"][0]["value"]
-    for name in ("contacts", "messages"):
-        del value[name]
-    at = str(int(time.time()))
-    value["statuses"] = [{"id": message_id, "status": status, "timestamp": at, "recipient_id": "16315551212"}]
-    return payload
-
-
-async def test_whether_an_answer_arrived_and_until_when_it_may_be_given(
-    browser: ConsoleBrowser, installation: Installation
-) -> None:
-    assert installation.webhook(whatsapp_text(f"{ASK}. By phone.", "wamid.in", number=NUMBER)).is_success
-    page = await inbox(browser, "Ana Phone")
-    row = page.get_by_role("option").filter(has_text="By phone")
-    await expect(row).to_contain_text("Jane Smith")
-    await expect(row).to_contain_text(re.compile("2[34] hr left|1 day left"))
-    await row.click()
-    await expect(page.locator(".window-line")).to_contain_text("WhatsApp takes a free answer until 24 hours")
-    await page.keyboard.press("c")
-    await page.get_by_label("Your reply").fill("Here I am.")
-    await page.keyboard.press("Control+Enter")
-    answer = page.locator(".bubble.from-human").filter(has_text="Here I am.")
-    await expect(answer.locator(".delivery")).to_have_text("sent", timeout=60_000)
-    [(provider_id,)] = installation.rows("SELECT provider_message_id FROM outbox WHERE text = 'Here I am.'")
-    assert installation.webhook(status_of(provider_id, "read")).is_success
-    await expect(answer.locator(".delivery")).to_have_text("read", timeout=60_000)
 
 
 async def test_five_hundred_wait_and_few_are_drawn(

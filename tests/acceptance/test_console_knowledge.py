@@ -166,19 +166,37 @@ async def test_replies_are_reviewed_by_keyboard(browser: ConsoleBrowser, install
     await page.keyboard.press("c")
     await expect(cards).to_have_count(2)
     await expect(cards.first).to_be_focused()
+    # Somebody else is faster: that is shown before it is replaced.
+    second = str(await cards.first.get_attribute("id")).removeprefix("review-")
+    judged = installation.post(
+        f"/api/tenants/metrica/turns/{second}/verdict",
+        {"verdict": "CORRECT", "agent": "Ben"},
+        token=installation.operator_token,
+    )
+    assert judged.status_code == 200, judged.text
+    await page.keyboard.press("w")
+    await expect(cards.first.locator(".verdict-last")).to_contain_text("by Ben")
+    await expect(cards).to_have_count(2)
     await page.keyboard.press("w")
     await expect(cards).to_have_count(1)
+    await picture(page, "reviews-judged")
     await page.keyboard.press("e")
     better = page.get_by_label("The better reply")
     await better.fill("Quite another reply.")
     await page.get_by_role("button", name="Save the edited reply").click()
     await expect(page.get_by_text("No reply waits for your word.")).to_be_visible()
+    # Who judged too fast changes the last one by one click.
+    last = page.locator(".last-judged")
+    await expect(last).to_contain_text("Judged: edited")
+    await axe(page)
+    await last.get_by_role("button", name="Correct").click()
+    await expect(last).to_contain_text("Judged: correct")
     said = installation.rows(
         "SELECT v.verdict FROM verdicts v JOIN turns t ON t.id = v.turn_id"
         f" WHERE t.conversation_id IN ({', '.join('?' * len(turns))}) ORDER BY v.id",
         *turns,
     )
-    assert said == [("correct",), ("wrong",), ("edited",)]
+    assert said == [("correct",), ("correct",), ("wrong",), ("edited",), ("correct",)]
 
 
 async def test_conversations_are_searched_and_read(

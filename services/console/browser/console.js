@@ -43,6 +43,8 @@
       if (stored(field.dataset.kept) !== text) return;
       field.value = text;
       field.dispatchEvent(new Event("input", { bubbles: true }));
+      // A field that waits for a pause in typing tells the server now: who saves at once saves this.
+      field.dispatchEvent(new Event("change", { bubbles: true }));
     };
     put();
   };

@@ -10,7 +10,7 @@ export default {
       <div class="waiting-head">
         <div class="waiting-filters" role="group" :aria-label="labels.show">
           <button v-for="name in filters" :key="name" type="button" :aria-pressed="String(filter === name)"
-            @click="choose(name)">{{ labels.filters[name] }} <span class="tally">{{ counts[name] }}</span></button>
+            @click="choose(name)">{{ labels.filters[name] }} <span class="tally" :title="counts[name]">{{ tally(counts[name]) }}</span></button>
         </div>
         <div class="waiting-tools">
           <input ref="search" v-model="query" type="search" class="waiting-search" :placeholder="labels.search"
@@ -121,7 +121,7 @@ export default {
       this.now = Date.now();
       fresh.forEach((id) => this.fresh.add(id));
       document.title = `(${this.fresh.size}) ${this.title}`;
-      this.told = this.labels.arrived.replace("{name}", this.byId[fresh[0]]?.name ?? "");
+      this.told = this.labels.arrived.replace("{name}", () => this.byId[fresh[0]]?.name ?? "");
       if (this.sound) this.ring();
     },
     show(id) {
@@ -227,6 +227,10 @@ export default {
     },
     reason(row) {
       return this.labels.reasons[row.reason] ?? row.reason;
+    },
+    // Short from ten thousand on.
+    tally(count) {
+      return new Intl.NumberFormat(this.locale, count < 10000 ? {} : { notation: "compact" }).format(count);
     },
     percent(score) {
       return new Intl.NumberFormat(this.locale, { style: "percent" }).format(score);

@@ -3,28 +3,35 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import Any, Final
 
 from metachat.escalation.v1.conversation_pb2 import (
     Conversation,
+    DeliveryChange,
     GetConversationRequest,
     ListConversationsRequest,
     ListMessagesRequest,
     Message,
+    PersonTyping,
 )
 from metachat.escalation.v1.handoff_pb2 import ListHandoffsRequest
 from nicegui import ui
 
 from services.common.errors import ServiceError
 from services.console.charts import quoted
+from services.console.conversation_feed import ConversationFeed
 from services.console.frame import AGENTS, Visit, Words, moment, tenant_page
 from services.console.labels import labelled
 from services.console.listing import cell, facts
 from services.console.pages.inbox.rows import channel_of, customer_of
 from services.console.transcript import Transcript
+from services.console.verdicts import last_verdict, verdict_chip
 
 _PAGE: Final = 50
 _MOST_MESSAGES: Final = 2000
+# What people said is looked up for so many of the newest decisions.
+_MOST_VERDICTS: Final = 50
 _STATUSES: Final = ("ALL", "ACTIVE", "ASSIGNED_HUMAN", "CLOSED")
 _COLOURS: Final = {"ACTIVE": "good", "ASSIGNED_HUMAN": "warn", "CLOSED": "plain"}
 _TYPING_SECONDS: Final = 0.3
@@ -149,16 +156,8 @@ async def one(visit: Visit, conversation_id: str) -> None:
     who = customer_of(visit, conversation)
     with ui.element("section").classes("card stack"):
         Words("h2", who).classes("cut").props(f"title={quoted(who)}")
-        facts(
-            [
-                (
-                    texts("conversations.status_label"),
-                    texts(f"conversations.status.{Conversation.Status.Name(conversation.status)}"),
-                ),
-                (texts("conversations.channel"), channel_of(visit, conversation.channel)),
-                (texts("conversations.held_by"), conversation.assigned_to),
-            ]
-        )
+        standing = ui.element("div")
+        _standing(visit, standing, conversation)
         with ui.element("p").classes("quiet line"):
             Words("span", texts("conversations.began"))
             moment(visit, conversation.created_at)
@@ -173,8 +172,43 @@ async def one(visit: Visit, conversation_id: str) -> None:
         Words("h2", texts("conversations.talk"))
         if cut:
             Words("p", texts("conversations.earlier_cut", count=_MOST_MESSAGES)).classes("note")
-        Transcript(visit, messages, customer=who)
+        transcript = Transcript(visit, messages, customer=who)
     _decisions(visit, messages)
+
+    def happened(what: Message | Conversation | PersonTyping | DeliveryChange) -> None:
+        match what:
+            case Message():
+                transcript.put([what])
+            case DeliveryChange():
+                transcript.moved(what)
+            case PersonTyping():
+                transcript.typing(what)
+            case Conversation():
+                transcript.held(what)
+                _standing(visit, standing, what)
+
+    if not cut:
+        feed = ConversationFeed(
+            calls, visit.tenant_id, conversation.id, after=transcript.last, listener=happened
+        )
+        ui.context.client.on_delete(feed.end)
+
+
+def _standing(visit: Visit, box: ui.element, conversation: Conversation) -> None:
+    """Who answers now."""
+    texts = visit.texts
+    box.clear()
+    with box:
+        facts(
+            [
+                (
+                    texts("conversations.status_label"),
+                    texts(f"conversations.status.{Conversation.Status.Name(conversation.status)}"),
+                ),
+                (texts("conversations.channel"), channel_of(visit, conversation.channel)),
+                (texts("conversations.held_by"), conversation.assigned_to),
+            ]
+        )
 
 
 async def _messages(visit: Visit, conversation_id: str) -> tuple[list[Message], bool]:
@@ -215,6 +249,7 @@ def _decisions(visit: Visit, messages: list[Message]) -> None:
             Words("p", texts("conversations.no_decisions")).classes("quiet")
             return
         Words("p", texts("conversations.decisions_help")).classes("quiet")
+        places: dict[str, ui.element] = {}
         with ui.element("ul").classes("card-list"):
             for turn_id, message in asked.items():
                 text = " ".join(message.text.split())
@@ -227,4 +262,18 @@ def _decisions(visit: Visit, messages: list[Message]) -> None:
                     Words("span", text or texts("conversations.decision")).classes("cut grow").props(
                         f"title={quoted(text[:500])}"
                     )
+                    places[turn_id] = ui.element("span")
                     moment(visit, message.created_at, style="time").classes("quiet")
+    newest = dict(list(places.items())[-_MOST_VERDICTS:])
+    task = asyncio.create_task(_fill_in_verdicts(visit, newest), name="conversation-verdicts")
+    ui.context.client.on_delete(task.cancel)
+
+
+async def _fill_in_verdicts(visit: Visit, places: dict[str, ui.element]) -> None:
+    """What people said of each, once the page is there; the whole of it stands on the decision's own page."""
+    with contextlib.suppress(ServiceError):
+        for turn_id, place in reversed(places.items()):
+            verdict = await last_verdict(visit, turn_id)
+            if verdict.id and not place.is_deleted:
+                with place:
+                    verdict_chip(visit, verdict)

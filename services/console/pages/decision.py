@@ -12,9 +12,10 @@ from services.console.figure_charts import reason_word, signal_word
 from services.console.frame import AGENTS, Visit, Words, moment, tenant_page
 from services.console.listing import action_chip, chip, facts
 from services.console.numbers import number
+from services.console.verdicts import VerdictPanel
 
 _Action = policy_pb2.Decision.Action
-_MESSAGES: Final = 500
+_MESSAGES: Final = 50
 
 
 @tenant_page("turns/{turn_id}", area="overview", roles=AGENTS, title="turns.one")
@@ -32,10 +33,13 @@ async def one(visit: Visit, turn_id: str) -> None:
             if decision.reason:
                 Words("strong", reason_word(visit, decision.reason))
             moment(visit, recorded.completed_at).classes("quiet")
-        asked = await _asked(visit, recorded)
+        asked, draft = await _said(visit, recorded)
         if asked:
             Words("h2", texts("turns.customer"))
             Words("p", asked).classes("said")
+        if draft:
+            Words("h2", texts("turns.withheld"))
+            Words("p", draft).classes("words draft")
         Words("h2", texts("turns.reply"))
         Words("p", recorded.reply or texts("turns.no_reply")).classes("said")
         with ui.element("div").classes("line"):
@@ -47,6 +51,7 @@ async def one(visit: Visit, turn_id: str) -> None:
                 f"href={quoted(visit.path('events') + f'?turn={turn_id}')}"
             )
     if decision.action:
+        _verdict(visit, found, draft or recorded.reply)
         _facts(visit, decision)
     _signals(visit, recorded)
     with ui.element("section").classes("card stack"):
@@ -72,16 +77,33 @@ async def one(visit: Visit, turn_id: str) -> None:
             )
 
 
-async def _asked(visit: Visit, recorded: conversation_pb2.TurnOutcome) -> str:
-    """What the customer wrote; empty where it is not among the first messages of a long conversation."""
+def _verdict(visit: Visit, found: insight_pb2.ReplayDecisionResponse, draft: str) -> None:
+    """What was said of it last, and one's own word."""
+    texts, recorded = visit.texts, found.recorded
+    with ui.element("section").classes("card stack"):
+        Words("h2", texts("verdicts.title"))
+        if not recorded.decision.HasField("score"):
+            Words("p", texts("verdicts.no_score")).classes("quiet")
+            return
+        VerdictPanel(visit, recorded.turn_id, found.verdict, draft=draft, nothing=texts("verdicts.none"))
+
+
+async def _said(visit: Visit, recorded: conversation_pb2.TurnOutcome) -> tuple[str, str]:
+    """What the customer wrote, and the draft that was withheld from them; empty: none, or deleted."""
     if not recorded.conversation_id or not recorded.message_id:
-        return ""
+        return "", ""
     found = await visit.calls.conversations.ListMessages(
         conversation_pb2.ListMessagesRequest(
-            tenant_id=visit.tenant_id, conversation_id=recorded.conversation_id, page_size=_MESSAGES
+            tenant_id=visit.tenant_id,
+            conversation_id=recorded.conversation_id,
+            # Ids rise with time: from just before this message on.
+            after=recorded.message_id[:-1],
+            page_size=_MESSAGES,
         )
     )
-    return next((message.text for message in found.messages if message.id == recorded.message_id), "")
+    asked = (each.text for each in found.messages if each.id == recorded.message_id)
+    drafted = (each.text for each in found.messages if each.withheld and each.turn_id == recorded.turn_id)
+    return next(asked, ""), next(drafted, "")
 
 
 def _facts(visit: Visit, decision: policy_pb2.Decision) -> None:

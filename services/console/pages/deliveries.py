@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -16,9 +15,9 @@ from services.console.frame import ADMINS, Visit, Words, moment, tenant_page
 from services.console.listing import cell, chip, listed
 from services.console.pages.dead_letters import channel_word, not_yet
 from services.console.periods import with_query
+from services.console.settling import FINDINGS, settle
 
 _Delivery = conversation_pb2.OutboundDelivery
-_Finding = conversation_pb2.SettleDeliveryRequest
 _STATES: Final = tuple(name for name, number in _Delivery.State.items() if number)
 _KINDS: Final = {
     _Delivery.FAILED: "bad",
@@ -90,10 +89,10 @@ def _row(visit: Visit, delivery: conversation_pb2.OutboundDelivery) -> None:
             )
         if delivery.state == _Delivery.DELIVERY_UNKNOWN:
 
-            async def settle() -> None:
+            async def ask() -> None:
                 await _settle(visit, delivery, state, button)
 
-            button = ui.button(texts("deliveries.settle"), on_click=settle).props("outline dense no-caps")
+            button = ui.button(texts("deliveries.settle"), on_click=ask).props("outline dense no-caps")
             button.classes("more-button")
 
 
@@ -110,7 +109,7 @@ async def _settle(
         Words("p", texts("deliveries.settle_detail"))
         Words("p", delivery.text).classes("said")
         with ui.element("div").classes("stack"):
-            for finding in ("ARRIVED", "NOT_ARRIVED", "SEND_AGAIN"):
+            for finding in FINDINGS:
                 ui.button(
                     texts(f"deliveries.finding.{finding}"),
                     on_click=lambda finding=finding: box.submit(finding),
@@ -121,16 +120,9 @@ async def _settle(
     if not name:
         return
     with visit.reporting():
-        changed = await visit.calls.conversations.SettleDelivery(
-            conversation_pb2.SettleDeliveryRequest(
-                tenant_id=visit.tenant_id,
-                outbound_id=delivery.outbound_id,
-                finding=_Finding.Finding.Value(name),
-                request_id=uuid.uuid4().hex,
-            )
-        )
+        changed = await settle(visit, delivery.outbound_id, name)
         state.clear()
         with state:
             _state(visit, changed.state)
-        ui.notify(texts("deliveries.settled"), type="positive")
+        visit.notify(texts("deliveries.settled"))
         button.delete()

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import secrets
 from typing import Any, Final
 
-from metachat.escalation.v1.handoff_pb2 import ListReviewsRequest, RecordVerdictRequest, Review
+from metachat.escalation.v1.handoff_pb2 import ListReviewsRequest, RecordedVerdict, Review
 from nicegui import ui
 
 from services.console.charts import quoted
@@ -14,6 +13,7 @@ from services.console.frame import AGENTS, Visit, Words, tenant_page
 from services.console.labels import labelled
 from services.console.listing import chip
 from services.console.numbers import percent
+from services.console.verdicts import VerdictPanel
 
 _PAGE: Final = 25
 # Below so many that are left, the next ones are fetched.
@@ -32,7 +32,8 @@ class _Reviews:
     def __init__(self, visit: Visit) -> None:
         self._visit = visit
         self._token = ""
-        self._waiting: dict[str, tuple[Review, ui.element]] = {}
+        self._waiting: dict[str, ui.element] = {}
+        self._panels: dict[str, VerdictPanel] = {}
         self._current = ""
         self._done = 0
 
@@ -40,7 +41,8 @@ class _Reviews:
         texts = self._visit.texts
         Words("p", texts("reviews.intro")).classes("quiet")
         Words("p", texts("reviews.keys")).classes("quiet keys-line")
-        self._said = Words("p", "").props("role=status").classes("quiet")
+        self._said = Words("p", "").props("role=status").classes("quiet said-line")
+        self._last = ui.element("div").classes("card line last-judged")
         self._list = labelled(ui.element("ol").classes("review-list"), texts("reviews.title"))
         self._nothing = ui.element("div").classes("empty-state card")
         with self._nothing:
@@ -75,7 +77,7 @@ class _Reviews:
     def _card(self, review: Review) -> None:
         visit, texts = self._visit, self._visit.texts
         item = ui.element("li").classes("card stack review").props(f"id=review-{review.turn_id} tabindex=-1")
-        self._waiting[review.turn_id] = (review, item)
+        self._waiting[review.turn_id] = item
         decision = review.outcome.decision
         with item:
             with ui.element("div").classes("line"):
@@ -99,68 +101,33 @@ class _Reviews:
             Words("p", review.user_message).classes("words")
             Words("h2", texts("reviews.replied")).classes("small-heading")
             Words("p", review.reply).classes("words reply")
-            buttons = labelled(
-                ui.element("div").classes("line").props("role=group"), texts("reviews.verdict")
-            )
-            with buttons:
-                for verdict, icon in (("correct", "thumb_up"), ("wrong", "thumb_down"), ("edited", "edit")):
-                    ui.button(
-                        texts(f"reviews.{verdict}"),
-                        icon=icon,
-                        on_click=lambda _, name=verdict: self._begin(review.turn_id, name),
-                    ).props("outline no-caps").classes(f"verdict-{verdict}")
-            with ui.element("div").classes("stack edit-place") as place:
-                pass
-            item.edit_place = place  # type: ignore[attr-defined] # where the better text is written
-
-    async def _begin(self, turn_id: str, verdict: str) -> None:
-        if verdict == "edited":
-            self._edit(turn_id)
-        else:
-            await self._judge(turn_id, verdict)
-
-    def _edit(self, turn_id: str) -> None:
-        review, item = self._waiting[turn_id]
-        place: Any = item.edit_place  # type: ignore[attr-defined] # see above
-        place.clear()
-        texts = self._visit.texts
-        with place:
-            text = ui.textarea(texts("reviews.better"), value=review.reply).props(
-                "outlined autogrow maxlength=60000"
+            self._panels[review.turn_id] = VerdictPanel(
+                visit,
+                review.turn_id,
+                draft=review.reply,
+                judged=lambda verdict: self._judged(review, verdict),
             )
 
-            async def save() -> None:
-                await self._judge(turn_id, "edited", str(text.value or ""))
-
-            with ui.element("div").classes("line"):
-                ui.button(texts("reviews.save"), on_click=save).props("unelevated no-caps")
-                ui.button(texts("frame.cancel"), on_click=place.clear).props("flat no-caps")
-        text.run_method("focus")
-
-    async def _judge(self, turn_id: str, verdict: str, edited: str = "") -> None:
-        visit = self._visit
-        if turn_id not in self._waiting:
-            return
-        with visit.reporting():
-            await visit.calls.handoffs.RecordVerdict(
-                RecordVerdictRequest(
-                    tenant_id=visit.tenant_id,
-                    turn_id=turn_id,
-                    verdict=RecordVerdictRequest.Verdict.Value(verdict.upper()),
-                    edited_text=edited,
-                    agent=visit.actor.name,
-                    request_id=secrets.token_hex(16),
-                )
+    async def _judged(self, review: Review, verdict: RecordedVerdict) -> None:
+        """On with the next one; this one stays at hand, for who judged too fast."""
+        turn_id = review.turn_id
+        following = self._beside(turn_id, 1) or self._beside(turn_id, -1)
+        item = self._waiting.pop(turn_id)
+        del self._panels[turn_id]
+        self._done += 1
+        with self._list:
+            item.delete()
+            if len(self._waiting) < _FEW and self._token:
+                await self._fetch()
+        self._tell()
+        self._last.clear()
+        with self._last:
+            Words("span", self._visit.texts("reviews.last")).classes("quiet")
+            Words("a", review.reply).classes("cut").props(
+                f"href={quoted(self._visit.path('turns/' + turn_id))} title={quoted(review.reply[:500])}"
             )
-            following = self._beside(turn_id, 1) or self._beside(turn_id, -1)
-            _, item = self._waiting.pop(turn_id)
-            self._done += 1
-            with self._list:
-                item.delete()
-                if len(self._waiting) < _FEW and self._token:
-                    await self._fetch()
-            self._tell()
-            self._go(following)
+            VerdictPanel(self._visit, turn_id, verdict)
+        self._go(following)
 
     def _beside(self, turn_id: str, step: int) -> str:
         ids = list(self._waiting)
@@ -182,4 +149,4 @@ class _Reviews:
         if key in ("j", "k"):
             self._go(self._beside(current, 1 if key == "j" else -1) or current or self._beside("", 0))
         elif current and key in ("c", "w", "e"):
-            await self._begin(current, {"c": "correct", "w": "wrong", "e": "edited"}[key])
+            await self._panels[current].say({"c": "correct", "w": "wrong", "e": "edited"}[key])

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import secrets
 from datetime import UTC
 from typing import Final
 
 from metachat.chat.v1.chat_pb2 import SummarizeHandoffRequest
-from metachat.escalation.v1.handoff_pb2 import HandoffDetails, HandoffSummary, RecordVerdictRequest
+from metachat.escalation.v1.handoff_pb2 import HandoffDetails, HandoffSummary
 from metachat.escalation.v1.tenant_pb2 import GetTenantRequest
 from nicegui import background_tasks, ui
 
 from services.common.errors import ServiceError
 from services.console.figure_charts import signal_word
 from services.console.frame import Visit, Words, moment
-from services.console.labels import labelled
 from services.console.numbers import percent
 from services.console.pages.inbox.rows import is_mine, reason_of
+from services.console.verdicts import VerdictPanel
 
 _PARTS: Final = ("asked", "unanswered", "tried")
 # Signals that moved the score less than this say nothing to a person.
@@ -35,7 +34,8 @@ class Findings:
         self._summary = details.summary
         self._asking = False
         self._may_summarize = False
-        self.judged = False
+        # What was said of the draft; None where there is nothing to say.
+        self.verdicts: VerdictPanel | None = None
         self._summary_box = ui.element("section").classes("finding")
         self._draw_summary()
         if details.withheld_draft:
@@ -44,16 +44,6 @@ class Findings:
         with ui.element("section").classes("finding"):
             self._draw_why(details)
         background_tasks.create(self._look_for_model(), name="summary-model")
-
-    def show_verdict(self, verdict: str) -> None:
-        """`verdict`: correct, wrong or edited."""
-        self.judged = True
-        self._verdicts.clear()
-        with self._verdicts:
-            colour = {"correct": "good", "wrong": "bad", "edited": "warn"}[verdict]
-            Words("span", self._visit.texts(f"inbox.judged.{verdict}")).classes(f"chip {colour}").props(
-                "role=status"
-            )
 
     def summarize_if_wanted(self) -> None:
         """The agent holds the handoff: have the model write, where there is one and it has not yet."""
@@ -129,33 +119,10 @@ class Findings:
             self._draw_summary()
 
     def _draw_draft(self, details: HandoffDetails) -> None:
-        texts = self._visit.texts
-        Words("h3", texts("inbox.draft"))
+        Words("h3", self._visit.texts("inbox.draft"))
         Words("p", details.withheld_draft).classes("words draft")
-        self._verdicts = labelled(
-            ui.element("div").classes("line verdicts").props("role=group"), texts("inbox.verdict")
-        )
-        if not details.handoff.HasField("score") or not details.handoff.turn_id:
-            return
-        with self._verdicts:
-            for verdict, icon in (("correct", "thumb_up"), ("wrong", "thumb_down")):
-                ui.button(
-                    texts(f"inbox.{verdict}"), icon=icon, on_click=lambda _, name=verdict: self._judge(name)
-                ).props("outline no-caps dense").classes(f"verdict-{verdict}")
-
-    async def _judge(self, verdict: str) -> None:
-        visit = self._visit
-        with visit.reporting():
-            await visit.calls.handoffs.RecordVerdict(
-                RecordVerdictRequest(
-                    tenant_id=visit.tenant_id,
-                    turn_id=self._details.handoff.turn_id,
-                    verdict=RecordVerdictRequest.Verdict.Value(verdict.upper()),
-                    agent=visit.actor.name,
-                    request_id=secrets.token_hex(16),
-                )
-            )
-            self.show_verdict(verdict)
+        if details.handoff.HasField("score") and details.handoff.turn_id:
+            self.verdicts = VerdictPanel(self._visit, details.handoff.turn_id, details.verdict)
 
     def _draw_why(self, details: HandoffDetails) -> None:
         visit, handoff = self._visit, details.handoff

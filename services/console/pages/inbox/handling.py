@@ -7,6 +7,12 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
+from metachat.escalation.v1.conversation_pb2 import (
+    Conversation,
+    DeliveryChange,
+    Message,
+    PersonTyping,
+)
 from metachat.escalation.v1.handoff_pb2 import (
     ClaimHandoffRequest,
     CloseConversationRequest,
@@ -18,13 +24,13 @@ from metachat.escalation.v1.handoff_pb2 import (
 from nicegui import background_tasks, ui
 
 from services.common.errors import ServiceError
+from services.console.conversation_feed import ConversationFeed
 from services.console.dialogs import confirmed
 from services.console.frame import Visit, Words, moment
 from services.console.handoff_feed import Change, HandoffFeed
 from services.console.labels import labelled
 from services.console.pages.inbox.composer import Composer
 from services.console.pages.inbox.findings import Findings
-from services.console.pages.inbox.follow import Following
 from services.console.pages.inbox.keeping import keep_answer
 from services.console.pages.inbox.rows import channel_of, customer_of, holder_of, is_mine
 from services.console.pages.inbox.transfer import transfer
@@ -44,7 +50,7 @@ class Handling:
         self._box = ui.element("div").classes("handling")
         self._details: HandoffDetails | None = None
         self._handoff = Handoff()
-        self._following: Following | None = None
+        self._conversation: ConversationFeed | None = None
         self._composer: Composer | None = None
         self._wanted = 0
         self.on_back: Callable[[], Awaitable[None]] | None = None
@@ -74,9 +80,9 @@ class Handling:
 
     def leave(self) -> None:
         """Stop following."""
-        if self._following is not None:
-            self._following.end()
-            self._following = None
+        if self._conversation is not None:
+            self._conversation.end()
+            self._conversation = None
 
     def changed(self, change: Change) -> None:
         """The waiting list changed: perhaps this one."""
@@ -127,9 +133,28 @@ class Handling:
             )
             with side:
                 self._findings = Findings(visit, details, customer)
-        self._following = Following(visit, details, self._transcript, self._findings)
+        self._conversation = ConversationFeed(
+            visit.calls,
+            visit.tenant_id,
+            details.handoff.conversation_id,
+            after=self._transcript.last,
+            listener=self._happened,
+        )
         self._draw_head()
         self._draw_work()
+
+    def _happened(self, what: Message | Conversation | PersonTyping | DeliveryChange) -> None:
+        match what:
+            case Message():
+                self._transcript.put([what])
+                if what.source == Message.CUSTOMER:
+                    self._findings.outdated()
+            case DeliveryChange():
+                self._transcript.moved(what)
+            case PersonTyping() if not self._is_mine:
+                self._transcript.typing(what)
+            case Conversation():
+                self._transcript.held(what)
 
     def _draw_head(self) -> None:
         visit, handoff, texts = self._visit, self._handoff, self._visit.texts
