@@ -37,7 +37,9 @@ class ChatWindow extends HTMLElement {
     parts.status = make("p", { class: "status", role: "status" });
     parts.close = make("button", { type: "button", class: "icon" }, sign("close"));
     parts.greeting = make("div", { class: "entry bot", dir: "auto" });
-    parts.typing = make("div", { class: "entry bot typing", hidden: "" }, make("i"), make("i"), make("i"));
+    parts.typist = make("span", { class: "name", dir: "auto" });
+    // Said beside the log, once: in it, it would be read with every message.
+    parts.typing = make("div", { class: "entry bot typing", "aria-hidden": "true", hidden: "" }, parts.typist, make("i"), make("i"), make("i"));
     parts.log = make("div", { class: "log", role: "log", "aria-live": "polite", tabindex: "0" }, parts.greeting, parts.typing);
     parts.busy = make("p", { class: "sr", role: "status" });
     parts.banner = make("p", { class: "banner", role: "status", hidden: "" });
@@ -157,18 +159,22 @@ class ChatWindow extends HTMLElement {
   /** Show what is. Entries that stand already are left alone, so that a screen reader says each once. */
   draw() {
     if (!this.texts) return;
-    const { log, typing, busy, banner, status, launcher, badge, panel } = this.#parts;
+    const { log, typing, typist, busy, banner, status, launcher, badge, panel } = this.#parts;
     const { talk, texts: t } = this;
     const atEnd = log.scrollHeight - log.scrollTop - log.clientHeight < 80;
     const before = log.childElementCount;
     this.#drawTranscript(log, typing);
     const added = this.#drawPending(log, typing) || log.childElementCount > before;
 
-    const waits = talk.typing();
-    if (typing.hidden === waits) {
-      typing.hidden = !waits;
-      busy.textContent = waits ? t.typing : "";
-    }
+    const person = talk.person();
+    const waits = Boolean(person) || talk.typing();
+    const types = person ? filled(t.types, person.author || t.agent) : "";
+    typing.hidden = !waits;
+    typing.classList.toggle("person", Boolean(person));
+    this.#say(typist, types);
+    // Who pauses and goes on is not announced again before their message.
+    if (!person?.announced) this.#say(busy, waits ? types || t.typing : "");
+    if (person) person.announced = true;
     this.#say(status, { asked: t.asked, person: t.person }[talk.held] || "");
     this.#say(banner, talk.limited ? filled(t.limited, talk.limited) : talk.offline ? this.look.offlineText || t.offline : "");
     banner.hidden = !banner.textContent;
