@@ -17,6 +17,7 @@ from services.console.frame import Visit, Words, moment
 from services.console.labels import labelled
 from services.console.numbers import percent
 from services.console.pages.inbox.rows import is_mine, reason_of
+from services.console.sentences import signal_sentence
 
 _PARTS: Final = ("asked", "unanswered", "tried")
 # Signals that moved the score less than this say nothing to a person.
@@ -182,8 +183,7 @@ class Findings:
                     )
                     with ui.element("div"):
                         Words("strong", signal_word(visit, signal.name))
-                        # The scorer's own sentence.
-                        Words("span", signal.reason).props("lang=en").classes("quiet")
+                        signal_sentence(visit, signal).classes("quiet")
                         Words(
                             "span",
                             visit.texts("inbox.for" if signal.contribution > 0 else "inbox.against"),
