@@ -123,6 +123,8 @@ MENU: Final = (
 OPERATOR_MENU: Final = (
     _Entry("tenants", "tenants", "apartment", OPERATORS),
     _Entry("overview", "overview", "insights", OPERATORS),
+    _Entry("events", "events", "list_alt", OPERATORS),
+    _Entry("dead_letters", "dead-letters", "report", OPERATORS),
 )
 
 
