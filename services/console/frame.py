@@ -135,6 +135,16 @@ def menu_of(role: Role, *, of_tenant: bool = True) -> list[_Entry]:
     return [entry for entry in entries if entry.path in there and role in entry.roles]
 
 
+def page_at(spec: PageSpec, *, of_tenant: bool) -> str:
+    """The path of the same page elsewhere: itself, else the list of its area that it belongs to, else the
+    first one there is.
+    """
+    there = {page.path for page in PAGES if page.of_tenant is of_tenant}
+    area = next((entry.path for entry in MENU if entry.area == spec.area), "")
+    wanted = (spec.path, area, "overview" if of_tenant else "tenants")
+    return next(path for path in wanted if path in there and "{" not in path)
+
+
 def kept_text(visit: Visit, key: str, element: E) -> E:
     """What is typed into `element` (a ui.input or ui.textarea) stays in the browser until `sent_text`.
 
