@@ -77,6 +77,9 @@ def build_app(
         page = "overview" if actor.role is Role.ADMIN else "inbox"
         return RedirectResponse(f"/t/{actor.tenant_id}/{page}", 303)
 
+    async def sign_in(request: Request) -> Response:
+        return await sign_in_pages.show(request, first=not await shell.any_tenant())
+
     async def tenants(request: Request) -> Response:
         session: Session = request.scope[SESSION]
         try:
@@ -95,7 +98,7 @@ def build_app(
         ("/ready", "GET", ready),
         ("/metrics", "GET", counted),
         ("/", "GET", home),
-        ("/sign-in", "GET", sign_in_pages.show),
+        ("/sign-in", "GET", sign_in),
         ("/sign-in", "POST", sign_in_pages.submit),
         ("/sign-out", "POST", sign_in_pages.leave),
         ("/session", "POST", sign_in_pages.touch),

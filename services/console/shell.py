@@ -63,6 +63,8 @@ class Shell:
         self._clock = clock
         self._gateway_url = gateway_url
         self._version = version
+        # Asked until there is one: whoever is not signed in yet may ask.
+        self._has_tenant = False
 
     def register(self) -> None:
         """Give each page its address, and NiceGUI its own few words in our languages."""
@@ -80,12 +82,17 @@ class Shell:
             )
 
     async def any_tenant(self) -> bool:
-        """Whether there is a tenant; yes where that cannot be said now."""
-        try:
-            request = tenant_pb2.ListTenantsRequest(page_size=1)
-            return bool((await self._desk.of_console().tenants.ListTenants(request)).tenants)
-        except ServiceError:
-            return True
+        """Whether there is a tenant, or was one since the start; yes where that cannot be said now."""
+        if not self._has_tenant:
+            if not self._back_end.up:
+                return True
+            try:
+                request = tenant_pb2.ListTenantsRequest(page_size=1)
+                found = await self._desk.of_console().tenants.ListTenants(request, timeout=_TENANT_SECONDS)
+                self._has_tenant = bool(found.tenants)
+            except ServiceError:
+                return True
+        return self._has_tenant
 
     async def find_tenants(self, session: Session, search: str) -> tuple[list[tuple[str, str]], bool]:
         """Ids and names of the first tenants that a text finds, and whether there are more.
