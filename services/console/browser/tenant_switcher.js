@@ -63,8 +63,7 @@
       this.input.value = "";
       this.show([], true);
       this.box.showModal();
-      const { left } = this.button.getBoundingClientRect();
-      this.box.style.left = `${Math.max(16, Math.min(left, innerWidth - this.box.offsetWidth - 16))}px`;
+      this.box.style.setProperty("--at", `${this.button.getBoundingClientRect().left}px`);
       this.input.focus();
       this.ask(0);
     }
