@@ -156,6 +156,20 @@ async def test_a_person_who_types_is_seen_until_their_message_comes(
     assert not visitor.complaints
 
 
+async def test_a_draft_that_a_person_sends_is_theirs(installation: Installation, shop: Shop) -> None:
+    visitor = await shop.visit()
+    await visitor.open()
+    await visitor.say("What specific medication should I take for my rare condition?")
+    await expect(visitor.part(".status")).to_contain_text("A person has been asked")
+    agent = await asyncio.to_thread(Agent, installation, await visitor.conversation())
+    await asyncio.to_thread(agent.do, "claim")
+    await asyncio.to_thread(agent.do, "reply", text="Please ask your doctor.", fromDraft=True)
+    await visitor.hears("Please ask your doctor.", "agent")
+    await expect(visitor.part(".entry.agent .name")).to_have_text("Ana")
+    [(source,)] = installation.rows("SELECT source FROM messages WHERE text = 'Please ask your doctor.'")
+    assert source == "human_agent_on_behalf_of_ai_agent"
+
+
 async def test_the_gateway_goes_away_and_nothing_is_lost_or_comes_twice(
     installation: Installation, shop: Shop
 ) -> None:
