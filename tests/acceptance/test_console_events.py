@@ -251,4 +251,9 @@ async def test_narrow_dark_and_croatian(browser: ConsoleBrowser) -> None:
         await expect(page.locator("body.body--dark")).to_be_attached()
         await no_sideways_scroll(page)
     await axe(page)
+    # Why a reply has its score stands there in the language of the page too.
+    await page.goto(browser.url("/t/metrica/turns"))
+    await page.locator("a[href*='/turns/']").last.click()
+    await expect(page.get_by_text("Ne odbija odgovoriti.")).to_be_visible()
+    await expect(page.locator(".signal-reason[lang=en]")).to_have_count(0)
     await page.context.close()
