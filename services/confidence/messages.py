@@ -82,6 +82,8 @@ def response_of(request_id: str, score: Score) -> pb.ScoreResponse:
             weight=signal.weight,
             contribution=signal.contribution,
             reason=signal.reason,
+            statement=signal.statement,
+            parameters=signal.parameters,
         )
     if score.self_assessment is not None:
         response.self_assessment = score.self_assessment

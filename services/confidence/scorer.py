@@ -10,7 +10,7 @@ from services.confidence.odds import log_odds, probability
 from services.confidence.scoring import Level, Score, ScoreInputs, Signal
 from services.confidence.signals import grounding, logprobs, question, samples, substance, wording
 from services.confidence.signals.catalogue import DESCRIPTIONS, missing
-from services.confidence.signals.reading import Reading
+from services.confidence.signals.reading import Reading, sentence
 from services.confidence.signals.self_assessment import assess, without_markers
 from services.confidence.words import Words, clean
 from services.topics import high_stakes, small_talk
@@ -18,9 +18,14 @@ from services.topics import high_stakes, small_talk
 # Text alone carries too little to promise more than MEDIUM (docs/scoring-report.md), until verdicts say
 # otherwise.
 TEXT_CEILING = 0.799999
+
+
+def _silent(name: str, statement: str) -> Signal:
+    return Signal(name, False, 0.0, 0.0, 0.0, sentence(statement), statement)
+
+
 _UNAVAILABLE = {
-    description.name: Signal(description.name, False, 0.0, 0.0, 0.0, missing(description.name))
-    for description in DESCRIPTIONS
+    description.name: _silent(description.name, missing(description.name)) for description in DESCRIPTIONS
 }
 _OWN_WORD = frozenset(("self_assessment", "full_certainty", "self_doubt"))
 # Verdicts from which a tenant's own calibration may lift a text-only score above the ceiling.
@@ -67,10 +72,7 @@ def read(inputs: ScoreInputs) -> Readings:
                 start, end = logprobs.span_of(inputs.tokens, reply.text)
                 readings += logprobs.read(inputs.tokens[start:end], inputs.logprobs[start:end])
             else:
-                notes = dict.fromkeys(
-                    logprobs.NAMES,
-                    "The token probabilities cannot be true (all zero or impossible): ignored.",
-                )
+                notes = dict.fromkeys(logprobs.NAMES, "impossible_probabilities")
         if inputs.samples:
             others = [
                 Words(without_markers(clean(sample))) for sample in inputs.samples[: samples.MOST_SAMPLES]
@@ -91,11 +93,11 @@ def read(inputs: ScoreInputs) -> Readings:
         # Nothing is left to be sure of.
         stated = False
         readings = [reading for reading in readings if reading.name not in _OWN_WORD]
-        notes["self_assessment"] = "The model rates an answer of which nothing is left."
+        notes["self_assessment"] = "rates_nothing"
     pattern = pattern_of(stated, probable, several, grounded)
     if small_talk.kind_of(message) and small_talk.is_courtesy(reply.text):
         pattern = COURTESY.pattern
-        readings.append(Reading("courtesy", 1.0, "A courtesy answers a courtesy: it claims nothing."))
+        readings.append(Reading("courtesy", 1.0, "courtesy"))
     return Readings(pattern, readings, message, reply.text, assessed.value, notes)
 
 
@@ -179,12 +181,21 @@ def _explained(parts: list[tuple[Reading, float, float]], notes: Mapping[str, st
     order.
     """
     there = [
-        Signal(reading.name, True, reading.value, weight, contribution, reading.reason)
+        Signal(
+            reading.name,
+            True,
+            reading.value,
+            weight,
+            contribution,
+            reading.reason,
+            reading.statement,
+            reading.parameters,
+        )
         for reading, weight, contribution in parts
     ]
     there.sort(key=lambda signal: -abs(signal.contribution))
     names = {signal.name for signal in there}
     for name, signal in _UNAVAILABLE.items():
         if name not in names:
-            there.append(signal if name not in notes else Signal(name, False, 0.0, 0.0, 0.0, notes[name]))
+            there.append(signal if name not in notes else _silent(name, notes[name]))
     return tuple(there)

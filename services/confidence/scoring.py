@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
+from types import MappingProxyType
 from typing import NamedTuple
 
 from services.confidence.calibration import Calibration
@@ -51,7 +52,10 @@ class ScoreInputs:
 
 
 class Signal(NamedTuple):
-    """One reason for the score; contribution = weight x (value - neutral), in log-odds."""
+    """One reason for the score; contribution = weight x (value - neutral), in log-odds.
+
+    statement: which sentence the reason is; parameters: what stands in it, by name.
+    """
 
     name: str
     available: bool
@@ -59,6 +63,8 @@ class Signal(NamedTuple):
     weight: float
     contribution: float
     reason: str
+    statement: str = ""
+    parameters: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from starlette.routing import Route
 from starlette.staticfiles import StaticFiles
 
 from services.common import metrics
+from services.common.errors import Kind, ServiceError
 from services.console.backend import BackEnd
 from services.console.pages.sign_in import SignInPages, texts_for
 from services.console.plain import message_page, to_sign_in
@@ -38,6 +39,8 @@ _OPEN: Final = (
     "/browser/",
     "/favicon.ico",
 )
+# The longest text of a search for tenants.
+_SEARCH: Final = 100
 _STATIC: Final = f"/_nicegui/{nicegui.__version__}/"
 
 Endpoint = Callable[[Request], Awaitable[Response]]
@@ -74,6 +77,18 @@ def build_app(
         page = "overview" if actor.role is Role.ADMIN else "inbox"
         return RedirectResponse(f"/t/{actor.tenant_id}/{page}", 303)
 
+    async def sign_in(request: Request) -> Response:
+        return await sign_in_pages.show(request, first=not await shell.any_tenant())
+
+    async def tenants(request: Request) -> Response:
+        session: Session = request.scope[SESSION]
+        try:
+            found, more = await shell.find_tenants(session, request.query_params.get("search", "")[:_SEARCH])
+        except ServiceError as error:
+            status = {Kind.FORBIDDEN: 403, Kind.UNAUTHENTICATED: 401, Kind.INVALID: 400}.get(error.kind, 503)
+            return _json(status, {"error": error.message})
+        return _json(200, {"tenants": [{"id": id_, "name": name} for id_, name in found], "more": more})
+
     async def unknown(request: Request, _: Exception) -> Response:
         return message_page(request, texts_for(request), "not_found", 404)
 
@@ -83,10 +98,11 @@ def build_app(
         ("/ready", "GET", ready),
         ("/metrics", "GET", counted),
         ("/", "GET", home),
-        ("/sign-in", "GET", sign_in_pages.show),
+        ("/sign-in", "GET", sign_in),
         ("/sign-in", "POST", sign_in_pages.submit),
         ("/sign-out", "POST", sign_in_pages.leave),
         ("/session", "POST", sign_in_pages.touch),
+        ("/tenants", "GET", tenants),
     ]
     for path, method, endpoint in pages:
         outer.router.routes.append(Route(path, endpoint, methods=[method]))

@@ -123,6 +123,8 @@ MENU: Final = (
 OPERATOR_MENU: Final = (
     _Entry("tenants", "tenants", "apartment", OPERATORS),
     _Entry("overview", "overview", "insights", OPERATORS),
+    _Entry("events", "events", "list_alt", OPERATORS),
+    _Entry("dead_letters", "dead-letters", "report", OPERATORS),
 )
 
 
@@ -131,6 +133,16 @@ def menu_of(role: Role, *, of_tenant: bool = True) -> list[_Entry]:
     there = {page.path for page in PAGES if page.of_tenant is of_tenant}
     entries = MENU if of_tenant else OPERATOR_MENU
     return [entry for entry in entries if entry.path in there and role in entry.roles]
+
+
+def page_at(spec: PageSpec, *, of_tenant: bool) -> str:
+    """The path of the same page elsewhere: itself, else the list of its area that it belongs to, else the
+    first one there is.
+    """
+    there = {page.path for page in PAGES if page.of_tenant is of_tenant}
+    area = next((entry.path for entry in MENU if entry.area == spec.area), "")
+    wanted = (spec.path, area, "overview" if of_tenant else "tenants")
+    return next(path for path in wanted if path in there and "{" not in path)
 
 
 def kept_text(visit: Visit, key: str, element: E) -> E:

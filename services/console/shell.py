@@ -23,7 +23,7 @@ from services.common.logs import get_logger
 from services.console import plain
 from services.console.backend import BackEnd
 from services.console.calls import CallDesk
-from services.console.frame import PAGES, PageSpec, Words, arguments_of, heading, menu_of
+from services.console.frame import PAGES, PageSpec, Words, arguments_of, heading, menu_of, page_at
 from services.console.session import Role, Session
 from services.console.sign_ins import SignIns
 from services.console.texts import NAMES, choose_language, texts_of
@@ -38,6 +38,8 @@ _QUASAR: Final[dict[str, Language]] = {"en": "en-US", "hr": "hr"}
 # How long a page may take, of which its frame's own call may take so long.
 _PAGE_SECONDS: Final = 25.0
 _TENANT_SECONDS: Final = 3.0
+# Tenants that the switcher is told at a time.
+_FOUND: Final = 20
 _log = get_logger(__name__)
 
 
@@ -61,6 +63,8 @@ class Shell:
         self._clock = clock
         self._gateway_url = gateway_url
         self._version = version
+        # Asked until there is one: whoever is not signed in yet may ask.
+        self._has_tenant = False
 
     def register(self) -> None:
         """Give each page its address, and NiceGUI its own few words in our languages."""
@@ -78,12 +82,28 @@ class Shell:
             )
 
     async def any_tenant(self) -> bool:
-        """Whether there is a tenant; yes where that cannot be said now."""
-        try:
-            request = tenant_pb2.ListTenantsRequest(page_size=1)
-            return bool((await self._desk.of_console().tenants.ListTenants(request)).tenants)
-        except ServiceError:
-            return True
+        """Whether there is a tenant, or was one since the start; yes where that cannot be said now."""
+        if not self._has_tenant:
+            if not self._back_end.up:
+                return True
+            try:
+                request = tenant_pb2.ListTenantsRequest(page_size=1)
+                found = await self._desk.of_console().tenants.ListTenants(request, timeout=_TENANT_SECONDS)
+                self._has_tenant = bool(found.tenants)
+            except ServiceError:
+                return True
+        return self._has_tenant
+
+    async def find_tenants(self, session: Session, search: str) -> tuple[list[tuple[str, str]], bool]:
+        """Ids and names of the first tenants that a text finds, and whether there are more.
+
+        Raises ServiceError, FORBIDDEN for whoever is not the operator.
+        """
+        calls = self._desk.of(session.actor, "", lambda: self._sign_ins.check(session.id))
+        found = await calls.tenants.ListTenants(
+            tenant_pb2.ListTenantsRequest(search=search, page_size=_FOUND), timeout=_TENANT_SECONDS
+        )
+        return [(each.id, each.name) for each in found.tenants], bool(found.next_page_token)
 
     def _endpoint(self, spec: PageSpec) -> Callable[..., Any]:
         async def endpoint(**given: Any) -> Response | None:
@@ -179,6 +199,8 @@ class Shell:
             f'<link rel="stylesheet" href="{_ASSETS}/console.css?{self._version}">'
             f'<script defer src="{_ASSETS}/console.js?{self._version}"></script>'
         )
+        if visit.actor.role is Role.OPERATOR:
+            ui.add_head_html(f'<script defer src="{_ASSETS}/tenant_switcher.js?{self._version}"></script>')
 
         def told(error: Exception) -> None:
             visit.notify(
@@ -187,7 +209,7 @@ class Shell:
             )
 
         client.on_exception(told)
-        self._header(visit)
+        self._header(spec, visit)
         self._menu(spec, visit)
         self._banner(visit, client)
         with ui.element("main").props(f"id=main tabindex=-1 lang={visit.locale}").classes("page"):
@@ -219,7 +241,7 @@ class Shell:
 
         client.on_delete(self._back_end.follow(reload))
 
-    def _header(self, visit: Visit) -> None:
+    def _header(self, spec: PageSpec, visit: Visit) -> None:
         texts = visit.texts
         with ui.element("a").props("href=#main").classes("skip-link"):
             Words("span", texts("frame.skip"))
@@ -233,13 +255,12 @@ class Shell:
                 ui.icon("menu").props("aria-hidden=true")
             with ui.element("a").props("href=/").classes("brand"):
                 Words("span", texts("frame.product"))
-            if visit.tenant_name:
+            if visit.actor.role is Role.OPERATOR:
+                self._switcher(spec, visit)
+            elif visit.tenant_name:
                 Words("span", visit.tenant_name).classes("tenant-name").props(
                     _quoted("title", visit.tenant_name)
                 )
-            if visit.actor.role is Role.OPERATOR:
-                with ui.element("a").props("href=/all/tenants").classes("quiet-link switch-tenant"):
-                    Words("span", texts("frame.switch_tenant"))
             ui.element("span").classes("spacer")
             other = "hr" if visit.locale == "en" else "en"
             with (
@@ -268,6 +289,30 @@ class Shell:
                 .props(_quoted("title", texts("frame.sign_out"))),
             ):
                 ui.icon("logout").props("aria-hidden=true")
+
+    def _switcher(self, spec: PageSpec, visit: Visit) -> None:
+        """Where the operator is, and the way to another tenant (browser/tenant_switcher.js)."""
+        texts = visit.texts
+        here = visit.tenant_name or texts("frame.all_tenants")
+        words = {
+            name: texts(f"frame.switcher.{name}") for name in ("title", "search", "none", "more", "away")
+        }
+        words["all"] = texts("frame.all_tenants")
+        button = (
+            ui.element("button")
+            .props("type=button data-switcher aria-haspopup=dialog aria-expanded=false")
+            .props(_quoted("data-tenant", visit.tenant_id))
+            .props(_quoted("data-name", visit.tenant_name))
+            .props(_quoted("data-page", page_at(spec, of_tenant=True)))
+            .props(_quoted("data-all", f"/all/{page_at(spec, of_tenant=False)}"))
+            .props(_quoted("data-words", json.dumps(words, ensure_ascii=False)))
+            .props(_quoted("title", here))
+            .classes("switch-tenant")
+        )
+        with button:
+            Words("span", here).classes("cut")
+            Words("span", texts("frame.switcher.title")).classes("visually-hidden")
+            ui.icon("unfold_more").props("aria-hidden=true")
 
     def _menu(self, spec: PageSpec, visit: Visit) -> None:
         label = _quoted("aria-label", visit.texts("frame.menu"))

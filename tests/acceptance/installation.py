@@ -134,7 +134,7 @@ class Installation:
         log = self.folder.parent / f"{self.folder.name}.log"
         with log.open("a") as file:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "services.cli", "run"],
+                [sys.executable, "-m", "services.cli", "run", *self.options],
                 cwd=ROOT,
                 env=self.environment,
                 stdout=file,
@@ -153,6 +153,8 @@ class Installation:
         return log.read_text().count("Meta Chat Mesh is ready") >= self.starts
 
     starts: int = 1
+    # Of the command that runs it: ("--no-demo",).
+    options: tuple[str, ...] = ()
 
     def stop(self) -> int:
         """Press Ctrl-C and wait; the exit code."""

@@ -199,7 +199,7 @@ class Agent:
 
         return str(wait_until(find, "the handoff"))
 
-    def do(self, verb: str, **fields: str) -> None:
+    def do(self, verb: str, **fields: str | bool) -> None:
         """ "claim", "reply", "return", "close"."""
         answer = self._installation.post(
             f"{self._path}:{verb}", {"agent": "Ana", **fields}, token=self._installation.operator_token

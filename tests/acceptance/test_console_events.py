@@ -119,6 +119,25 @@ async def test_events_are_found_and_lead_to_their_decision(
     await expect(page.get_by_text("No event matches.")).to_be_visible()
 
 
+async def test_the_operator_finds_what_happened_at_any_tenant(
+    installation: Installation, browser: ConsoleBrowser, page: Page
+) -> None:
+    await page.goto(browser.url("/all/events"))
+    count = installation.rows("SELECT count(*) FROM events")[0][0]
+    await expect(page.locator("tbody tr")).to_have_count(count)
+    await connected(page)
+    await page.get_by_role("textbox", name="Text").fill("customer_REQUEST")
+    await page.get_by_role("button", name="Search").click()
+    await page.wait_for_url("**/all/events?text=*")
+    await expect(page.locator("tbody tr")).to_have_count(1)
+    await page.get_by_role("link", name="Decision").click()
+    await page.wait_for_url("**/t/metrica/turns/*")
+    await page.go_back()
+    await page.get_by_role("link", name="Metrica").click()
+    await page.wait_for_url("**/t/metrica/events?text=customer_REQUEST")
+    await expect(page.locator("tbody tr")).to_have_count(1)
+
+
 async def test_a_delivery_of_unknown_fate_is_settled(
     installation: Installation, browser: ConsoleBrowser, page: Page
 ) -> None:
@@ -160,6 +179,14 @@ async def test_dead_letters_are_shown_put_back_and_discarded(
     await expect(page.get_by_text("2 messages")).to_be_visible()
     await axe(page)
     await picture(page, "dead-letters")
+    await page.goto(browser.url("/all/dead-letters"))
+    await connected(page)
+    await page.get_by_role("button", name="Show poison-1").click()
+    await expect(page.get_by_role("dialog")).to_contain_text("this is no protobuf")
+    await page.get_by_role("dialog").get_by_role("button", name="Close").click()
+    await page.get_by_role("link", name="Metrica").first.click()
+    await page.wait_for_url("**/t/metrica/dead-letters")
+    await connected(page)
     await page.get_by_role("button", name="Show poison-0").click()
     await expect(page.get_by_role("dialog")).to_contain_text("this is no protobuf")
     await page.get_by_role("dialog").get_by_role("button", name="Close").click()
@@ -224,4 +251,9 @@ async def test_narrow_dark_and_croatian(browser: ConsoleBrowser) -> None:
         await expect(page.locator("body.body--dark")).to_be_attached()
         await no_sideways_scroll(page)
     await axe(page)
+    # Why a reply has its score stands there in the language of the page too.
+    await page.goto(browser.url("/t/metrica/turns"))
+    await page.locator("a[href*='/turns/']").last.click()
+    await expect(page.get_by_text("Ne odbija odgovoriti.")).to_be_visible()
+    await expect(page.locator(".signal-reason[lang=en]")).to_have_count(0)
     await page.context.close()

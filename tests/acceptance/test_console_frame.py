@@ -227,6 +227,80 @@ async def test_a_restart_of_either_process_keeps_what_was_typed(console: Console
     await expect(question).to_have_value("")
 
 
+async def test_the_operator_goes_from_tenant_to_tenant(console: ConsoleBrowser) -> None:
+    for number in range(24):
+        await console.operator.tenants.CreateTenant(
+            tenant_pb2.CreateTenantRequest(id=f"many-{number:02}", name=f"Many {number:02}")
+        )
+    for id_, name in (("zuta", "Žuta kuća d.o.o."), ("nasty", NASTY)):
+        await console.operator.tenants.CreateTenant(tenant_pb2.CreateTenantRequest(id=id_, name=name))
+    page = await console.page()
+    await page.goto(console.url("/t/metrica/events"))
+    switcher = page.locator("[data-switcher]")
+    await switcher.focus()
+    await page.keyboard.press("Enter")
+    search = page.get_by_role("combobox", name="Find a tenant")
+    await expect(search).to_be_focused()
+    options = page.get_by_role("option")
+    await expect(options).to_have_count(20)
+    await expect(page.get_by_role("status").filter(has_text="There are more")).to_be_visible()
+    await page.keyboard.type("žUTA KUĆA")
+    await expect(options).to_have_text(["Žuta kuća d.o.o.zuta"])
+    await expect(options.first).to_have_attribute("aria-selected", "true")
+    await axe(page)
+    # The same page of the other one.
+    await page.keyboard.press("Enter")
+    await page.wait_for_url("**/t/zuta/events")
+    await expect(switcher).to_contain_text("Žuta kuća")
+    # A page of one conversation is none of the other's: its list is. The last ones come first.
+    await page.goto(console.url("/t/nasty/conversations/none"))
+    await expect(switcher).to_contain_text(NASTY)
+    await switcher.click()
+    await expect(options.first).to_contain_text("Žuta kuća")
+    await expect(options.nth(1)).to_contain_text("Metrica")
+    await picture(page, "tenant-switcher")
+    await page.keyboard.press("ArrowDown")
+    await page.keyboard.press("ArrowDown")
+    await page.keyboard.press("Enter")
+    await page.wait_for_url("**/t/metrica/conversations")
+    # Away with Escape, and the focus is where it was.
+    await switcher.click()
+    await expect(search).to_be_focused()
+    await search.fill("nobody has this name")
+    await expect(page.get_by_text("No tenant matches.")).to_be_visible()
+    await page.keyboard.press("Escape")
+    await expect(search).to_be_hidden()
+    await expect(switcher).to_be_focused()
+    await switcher.click()
+    await page.get_by_role("link", name="All tenants").click()
+    await page.wait_for_url("**/all/tenants")
+    await connected(page)
+    await page.get_by_label("Search by name or id").fill("MANY 1")
+    await expect(page.locator(".card-link")).to_have_count(10)
+    await expect(page.get_by_text("10 tenants")).to_be_visible()
+    # What happened at all of them leads to the one that it happened at, under the same filters.
+    await console.operator.tenants.UpdateTenant(
+        tenant_pb2.UpdateTenantRequest(tenant_id="zuta", name="Žuta kuća", etag="")
+    )
+    await page.goto(console.url("/all/events?type=tenant.changed"))
+    await page.get_by_role("link", name="Žuta kuća").click()
+    await page.wait_for_url("**/t/zuta/events?type=tenant.changed")
+    await expect(page.locator("tbody tr")).to_have_count(1)
+    # Whoever has one tenant has nothing to switch, and is told of no other.
+    await user(console, "one@shop.example", name="One")
+    one = await console.page(email="one@shop.example", password=PASSWORD)
+    await one.goto(console.url("/t/metrica/start"))
+    await expect(one.locator(".tenant-name")).to_have_text("Metrica")
+    await expect(one.locator("[data-switcher]")).to_have_count(0)
+    answer = await one.request.get(console.url("/tenants?search=many"))
+    assert answer.status == 403 and "many" not in await answer.text()
+    for path in ("/all/events", "/all/dead-letters"):
+        answer = await one.request.get(console.url(path))
+        assert answer.status == 403
+    async with httpx.AsyncClient() as nobody:
+        assert (await nobody.get(console.url("/tenants"))).status_code == 303
+
+
 async def test_every_page_of_the_frame_is_in_order(console: ConsoleBrowser) -> None:
     hosts = set()
     for language in ("en", "hr"):
@@ -235,6 +309,8 @@ async def test_every_page_of_the_frame_is_in_order(console: ConsoleBrowser) -> N
         for path, name in (
             ("/all/tenants", "tenants"),
             ("/all/new-tenant", "new-tenant"),
+            ("/all/events", "all-events"),
+            ("/all/dead-letters", "all-dead-letters"),
             ("/t/metrica/start", "start"),
             ("/t/metrica/access", "access"),
         ):

@@ -115,6 +115,61 @@ async def test_a_person_takes_over_writes_and_gives_back(installation: Installat
     await visitor.hears(COSTS)
 
 
+async def test_a_person_who_types_is_seen_until_their_message_comes(
+    installation: Installation, shop: Shop
+) -> None:
+    visitor = await shop.visit()
+    await visitor.open()
+    agent = await escalated(installation, visitor)
+    await asyncio.to_thread(agent.do, "claim", agent="$& Ana")
+    await expect(visitor.part(".status")).to_have_text(NOW_A_PERSON)
+    # What a screen reader is told, and how often.
+    await visitor.part(".panel > .sr").evaluate(
+        """(status) => {
+          window.spoken = [];
+          new MutationObserver(() => status.textContent && window.spoken.push(status.textContent))
+            .observe(status, {childList: true, characterData: true, subtree: true});
+        }"""
+    )
+    typing = visitor.part(".typing.person")
+    await asyncio.to_thread(agent.do, "typing", agent="$& Ana")
+    await expect(typing).to_be_visible()
+    await expect(typing).to_have_text("$& Ana is typing")
+    # It passes by itself, and is seen again, without being said again.
+    await expect(typing).to_be_hidden()
+    await asyncio.to_thread(agent.do, "typing", agent="$& Ana")
+    await expect(typing).to_be_visible()
+    await asyncio.to_thread(agent.do, "reply", agent="$& Ana", text="Here I am.")
+    await visitor.hears("Here I am.", "agent")
+    await expect(typing).to_be_hidden(timeout=1_500)
+    assert await visitor.page.evaluate("() => window.spoken") == ["$& Ana is typing"]
+    # A closed window draws nothing of it; one that is opened shows it at once.
+    await visitor.part("header button").click()
+    await asyncio.to_thread(agent.do, "typing", agent="$& Ana")
+    await asyncio.to_thread(agent.do, "typing", agent="$& Ana")
+    await visitor.open()
+    await expect(typing).to_be_visible()
+    # Who gives the conversation back writes no more.
+    await asyncio.to_thread(agent.do, "return", agent="$& Ana")
+    await visitor.hears("automated assistant again", "note")
+    await expect(typing).to_be_hidden(timeout=1_500)
+    assert not visitor.complaints
+
+
+async def test_a_draft_that_a_person_sends_is_theirs(installation: Installation, shop: Shop) -> None:
+    visitor = await shop.visit()
+    await visitor.open()
+    await visitor.say("What specific medication should I take for my rare condition?")
+    await expect(visitor.part(".status")).to_contain_text("A person has been asked")
+    agent = await asyncio.to_thread(Agent, installation, await visitor.conversation())
+    await asyncio.to_thread(agent.do, "claim")
+    await asyncio.to_thread(agent.do, "reply", text="Please ask your doctor.", fromDraft=True)
+    await visitor.hears("Please ask your doctor.", "agent")
+    await expect(visitor.part(".entry.agent .name")).to_have_text("Ana")
+    [(source,)] = installation.rows("SELECT source FROM messages WHERE text = 'Please ask your doctor.'")
+    assert source == "human_agent_on_behalf_of_ai_agent"
+
+
 async def test_the_gateway_goes_away_and_nothing_is_lost_or_comes_twice(
     installation: Installation, shop: Shop
 ) -> None:

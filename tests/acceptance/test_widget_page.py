@@ -93,6 +93,34 @@ async def test_hostile_texts_are_texts(installation: Installation, shop: Shop) -
     assert inside["links"] == [["https://ok.example/a?b=", "noopener noreferrer nofollow", "_blank"]] * 2
 
 
+async def test_what_comes_is_seen_or_said_to_be_below(installation: Installation, shop: Shop) -> None:
+    visitor = await shop.visit()
+    await visitor.open()
+    # One's own long message is not read from its beginning: what comes after it is in sight.
+    await visitor.say("I want to talk to a person, please. " + "Very long. " * 300)
+    await expect(visitor.part(".status")).to_contain_text("A person has been asked")
+    await expect(visitor.part(".entry.note").last).to_be_in_viewport()
+    agent = await asyncio.to_thread(Agent, installation, await visitor.conversation())
+    await asyncio.to_thread(agent.do, "claim")
+    await visitor.hears("Ana has joined", "note")
+    await expect(visitor.part(".entry.note").last).to_be_in_viewport()
+    await expect(visitor.part(".below")).to_be_hidden()
+    # Who reads further up stays there, and hears that there is more.
+    await visitor.part(".log").evaluate("(log) => { log.scrollTop = 0; }")
+    await asyncio.to_thread(agent.do, "reply", text="Here is the short answer.")
+    await visitor.hears("the short answer", "agent")
+    await expect(visitor.part(".below")).to_have_text("↓ 1 new")
+    await expect(visitor.part(".entry.agent")).not_to_be_in_viewport()
+    await axe(visitor.page)
+    await visitor.part(".below").click()
+    await expect(visitor.part(".entry.agent")).to_be_in_viewport()
+    await expect(visitor.part(".below")).to_be_hidden()
+    # Who writes looks at the end, wherever they were.
+    await visitor.part(".log").evaluate("(log) => { log.scrollTop = 0; }")
+    await visitor.say("Thank you")
+    await expect(visitor.part(".entry.you").last).to_be_in_viewport()
+
+
 async def test_the_keyboard_is_enough(shop: Shop) -> None:
     visitor = await shop.visit()
     await expect(visitor.part(".launcher")).to_have_accessible_name("Open chat")

@@ -25,7 +25,8 @@ REPLY: Final = (
 
 
 async def take(shop: Shop, installation: Installation, name: str, **options: Any) -> None:
-    """One conversation that a person took over; in the dark one the network has just gone."""
+    """One conversation that a person took over; in the dark one the network has just gone, on the
+    phone she types on."""
     visitor = await shop.visit(**options)
     await visitor.open()
     await visitor.say("Is there a mobile app?")
@@ -40,6 +41,9 @@ async def take(shop: Shop, installation: Installation, name: str, **options: Any
         await visitor.page.context.set_offline(True)
         await visitor.say("No, thank you!")
         await visitor.part('[data-state="queued"]').wait_for()
+    if name == "phone":
+        await asyncio.to_thread(agent.do, "typing")
+        await visitor.part(".typing.person").wait_for()
     await visitor.page.screenshot(path=FOLDER / f"{name}.png")
 
 

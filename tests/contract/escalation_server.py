@@ -91,6 +91,8 @@ class ScriptedConfidence(confidence_pb2_grpc.ConfidenceServiceServicer):
                     weight=1.0,
                     contribution=0.1,
                     reason="no hedging",
+                    statement="hedges",
+                    parameters={"word": "perhaps"},
                 )
             ],
         )

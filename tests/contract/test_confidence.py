@@ -156,6 +156,7 @@ async def test_a_forged_marker_is_reported_and_taken_out(call: Call) -> None:
     forged = next(signal for signal in answer.signals if signal.name == "forged_marker")
     assert forged.available
     assert "ignored" in forged.reason
+    assert (forged.statement, dict(forged.parameters)) == ("marker_forgeable", {})
     assert answer.visible_reply == "It costs $49."
     assert not answer.HasField("self_assessment")
     assert answer.pattern == "text"

@@ -35,7 +35,9 @@ async def test_a_good_draft_goes_out_as_it_is(world: World) -> None:
     assert outcome.decision.score == pytest.approx(0.9)
     assert outcome.decision.scorer_version == "scripted-1"
     assert outcome.handled_by == conversation_pb2.TurnOutcome.ASSISTANT
-    assert [signal.name for signal in outcome.signals] == ["hedging"]
+    assert [(signal.name, signal.statement, dict(signal.parameters)) for signal in outcome.signals] == [
+        ("hedging", "hedges", {"word": "perhaps"})
+    ]
     found = await world.messages(begun.conversation_id)
     assert [(m.source, m.text) for m in found.messages] == [
         (conversation_pb2.Message.CUSTOMER, "Where is my parcel?"),

@@ -145,6 +145,7 @@ async def test_of_an_erased_customer_nothing_is_left_but_counts_and_decisions(wo
     for row in await world.rows(turns, turns.c.conversation_id != other):
         assert (row["draft"], row["reply"], row["text_digest"]) == (None, "", "")
         assert {signal["reason"] for signal in row["signals"]} == {""}
+        assert not any(signal.get("statement") or signal.get("parameters") for signal in row["signals"])
     # The other customer is whole, and every number stands.
     assert stored.count("Erika Mustermann") and WORDS in stored
     after = await world.rows(turns)

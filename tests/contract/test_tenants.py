@@ -96,6 +96,10 @@ async def test_tenants_are_listed_in_pages(world, operator) -> None:
         pb.ListTenantsRequest(page_size=2, page_token=first.next_page_token)
     )
     assert [tenant.id for tenant in rest.tenants] == ["c"] and rest.next_page_token == ""
+    await operator.tenants.CreateTenant(pb.CreateTenantRequest(id="d", name="Žuta Kuća"))
+    for search, wanted in (("žUTA", ["d"]), ("  B ", ["b"]), ("%", []), ("", ["a", "b", "c", "d"])):
+        found = await operator.tenants.ListTenants(pb.ListTenantsRequest(search=search))
+        assert [tenant.id for tenant in found.tenants] == wanted, search
     for token in ("rubbish!", "W10", "bnVsbA"):
         error = await refused(operator.tenants.ListTenants(pb.ListTenantsRequest(page_token=token)))
         assert error.fields[0].field == "page_token"

@@ -15,12 +15,12 @@ class Description(NamedTuple):
 
 
 _MISSING = {
-    "text": "The reply holds nothing to judge.",
-    "stated": "The model did not rate its own answer.",
-    "logprobs": "No token probabilities were given.",
-    "samples": "No alternative answers were given.",
-    "passages": "No passages were given.",
-    "courtesy": "The message asks for something, or the reply says more than a courtesy.",
+    "text": "nothing_to_judge",
+    "stated": "not_rated",
+    "logprobs": "no_probabilities",
+    "samples": "no_alternatives",
+    "passages": "no_passages",
+    "courtesy": "no_courtesy",
 }
 
 DESCRIPTIONS: tuple[Description, ...] = (
@@ -154,5 +154,5 @@ BY_NAME = {description.name: description for description in DESCRIPTIONS}
 
 
 def missing(name: str) -> str:
-    """The sentence for a signal whose input is not there."""
+    """The statement of a signal whose input is not there."""
     return "" if name == "forged_marker" else _MISSING[BY_NAME[name].family]

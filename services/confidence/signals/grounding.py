@@ -27,8 +27,7 @@ def read(question: Words, reply: Words, passages: Sequence[Words]) -> list[Readi
     """
     content = reply.content
     if not content:
-        reason = "It holds nothing that could be compared with the passages."
-        return [Reading(name, 0.0, reason) for name in NAMES]
+        return [Reading(name, 0.0, "nothing_to_compare") for name in NAMES]
     unsupported_words, pairs, unknown = content, reply.pairs, reply.numbers - question.numbers
     for passage in passages:
         unsupported_words = unsupported_words - passage.content
@@ -44,25 +43,21 @@ def read(question: Words, reply: Words, passages: Sequence[Words]) -> list[Readi
         Reading(
             "grounding_coverage",
             coverage,
-            f"{len(new) - len(missing)} of its {len(new)} new words stand in the passages.",
+            "words_covered",
+            {"count": str(len(new) - len(missing)), "total": str(len(new))},
         ),
-        Reading(
-            "grounding_pairs", pair_share, f"{round(100 * pair_share)} % of its wording follows the passages."
-        ),
+        Reading("grounding_pairs", pair_share, "wording_follows", {"percent": f"{round(100 * pair_share)}"}),
         Reading(
             "grounding_weakest_sentence",
             weakest,
-            "Every sentence is supported by the passages."
-            if not unsupported
-            else f"{unsupported} of {total} sentences are not supported by the passages.",
-        ),
-        Reading(
-            "grounding_numbers",
-            0.0 if unknown_numbers else 1.0,
-            "No number is without support."
-            if not unknown_numbers
-            else f"The number {unknown_numbers[0][:20]} stands in no passage.",
-        ),
+            "some_unsupported",
+            {"count": str(unsupported), "total": str(total)},
+        )
+        if unsupported
+        else Reading("grounding_weakest_sentence", weakest, "all_supported"),
+        Reading("grounding_numbers", 0.0, "number_unsupported", {"number": unknown_numbers[0][:20]})
+        if unknown_numbers
+        else Reading("grounding_numbers", 1.0, "numbers_supported"),
         relevance.read(question, content, _best_passage(reply, passages).content, bool(reply.numbers)),
     ]
 

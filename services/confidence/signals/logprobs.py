@@ -7,9 +7,9 @@ ignored, and so are lists with impossible values.
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from services.confidence.signals.reading import Reading, bounded
+from services.confidence.signals.reading import NOTHING, Reading, bounded
 
 NAMES = ("sequence_probability", "reply_probability", "answer_probability")
 # Above this many tokens the product says only how long a reply is.
@@ -92,21 +92,23 @@ def read(tokens: Sequence[str], logprobs: Sequence[float]) -> list[Reading]:
         Reading(
             "sequence_probability",
             _scaled(sequence),
-            f"The model gave its answer as a whole a probability of {_percent(sequence)}.",
+            *_probable("whole", sequence),
         ),
         Reading(
             "reply_probability",
             reply_probability(mean, len(values)),
-            f"Its words had a probability of {_percent(mean)} on average.",
+            *_probable("words", mean),
         ),
         Reading(
             "answer_probability",
             bounded(math.exp(min(answer))),
-            f"The weakest word of the answer itself had a probability of {_percent(min(answer))}.",
+            *_probable("weakest", min(answer)),
         ),
     ]
 
 
-def _percent(logprob: float) -> str:
+def _probable(what: str, logprob: float) -> tuple[str, Mapping[str, str]]:
     share = 100.0 * math.exp(max(logprob, -50.0))
-    return f"{share:.0f} %" if share >= 1.0 else "under 1 %"
+    if share < 1.0:
+        return f"{what}_improbable", NOTHING
+    return f"{what}_probability", {"percent": f"{share:.0f}"}

@@ -29,13 +29,11 @@ def read(encoded: bytes, words: int) -> list[Reading]:
         Reading(
             "time_sensitive_question",
             0.0 if changing else 1.0,
-            "The question asks for something that changes with time."
-            if changing
-            else "The question is not about the present.",
+            "changes_with_time" if changing else "not_about_present",
         ),
         Reading(
             "question_length",
             1.0 - length,
-            "The question is short." if length < 0.25 else "The question is long and asks for much at once.",
+            "short_question" if length < 0.25 else "long_question",
         ),
     ]

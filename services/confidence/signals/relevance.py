@@ -156,8 +156,8 @@ def read(question: Words, reply: frozenset[str], passage: frozenset[str], number
     """Signal relevance; arguments as for share()."""
     about = share(question, reply, passage, numbers)
     if about is None:
-        return Reading("relevance", _UNSURE_FLOOR, "The question names no subject to look for.")
+        return Reading("relevance", _UNSURE_FLOOR, "no_subject")
     value = bounded((about - _CHANCE) / (_ENOUGH - _CHANCE))
     if not names_its_subject(question):
         value = _UNSURE_FLOOR + (1.0 - _UNSURE_FLOOR) * value
-    return Reading("relevance", value, f"The passages cover {round(100 * about)} % of what was asked about.")
+    return Reading("relevance", value, "asked_covered", {"percent": f"{round(100 * about)}"})

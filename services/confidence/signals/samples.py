@@ -7,11 +7,11 @@ final numbers are compared as such.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from services.confidence.signals.options import offered, settled
-from services.confidence.signals.reading import Reading, bounded
+from services.confidence.signals.reading import NOTHING, Reading, bounded
 from services.confidence.words import Words
 
 NAMES = ("sample_agreement", "sample_clusters", "option_vote")
@@ -98,34 +98,32 @@ def read(question: Words, reply: Words, samples: Sequence[Words]) -> list[Readin
         Reading(
             "sample_agreement",
             bounded(agreement),
-            f"The alternative answers overlap with it by {100 * agreement:.0f} %.",
+            "overlap",
+            {"percent": f"{100 * agreement:.0f}"},
         ),
-        Reading("sample_clusters", 1.0 - apart / len(others), _disagreement(apart, len(others))),
-        Reading(*_vote(answer, others, agreement)),
+        Reading("sample_clusters", 1.0 - apart / len(others), *_disagreement(apart, len(others))),
+        _vote(answer, others, agreement),
     ]
 
 
-def _vote(answer: _Answer, others: Sequence[_Answer], agreement: float) -> tuple[str, float, str]:
+def _vote(answer: _Answer, others: Sequence[_Answer], agreement: float) -> Reading:
     voting = [other.option for other in others if other.option is not None]
     if answer.option is None or not voting:
         # Without options the answers' overlap is the vote; saying nothing would favour replies without
         # options.
-        return "option_vote", bounded(agreement), "The answers are not a choice between options."
+        return Reading("option_vote", bounded(agreement), "no_options")
     same = sum(option == answer.option for option in voting)
-    return (
+    return Reading(
         "option_vote",
         same / len(voting),
-        f"{same} of {len(voting)} alternative answers choose the same option.",
+        "same_option",
+        {"count": str(same), "total": str(len(voting))},
     )
 
 
-def _disagreement(others: int, samples: int) -> str:
+def _disagreement(others: int, samples: int) -> tuple[str, Mapping[str, str]]:
+    if samples == 1:
+        return ("one_disagrees" if others else "one_agrees"), NOTHING
     if not others:
-        return (
-            f"All {samples} alternative answers agree." if samples > 1 else "The alternative answer agrees."
-        )
-    return (
-        f"{others} of {samples} alternative answers disagree."
-        if samples > 1
-        else "The alternative answer disagrees."
-    )
+        return "all_agree", {"count": str(samples)}
+    return "some_disagree", {"count": str(others), "total": str(samples)}

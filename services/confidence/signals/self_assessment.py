@@ -22,8 +22,8 @@ _DOUBT_BELOW = 0.7
 
 @dataclass(frozen=True, slots=True)
 class SelfAssessment:
-    """The reply without its markers, the value that is believed (0..1 or None), and why a marker was not
-    believed.
+    """The reply without its markers, the value that is believed (0..1 or None), and the statement why a
+    marker was not believed.
     """
 
     visible_reply: str
@@ -35,24 +35,20 @@ class SelfAssessment:
         found: list[Reading] = []
         if self.value is not None:
             certain = (self.value - _CERTAIN_FROM) / (_CERTAIN_AT - _CERTAIN_FROM)
-            percent = f"{round(100 * self.value)} %"
-            found.append(Reading("self_assessment", self.value, f"The model rates its own answer {percent}."))
+            percent = {"percent": f"{round(100 * self.value)}"}
+            found.append(Reading("self_assessment", self.value, "rates_itself", percent))
             found.append(
                 Reading(
                     "full_certainty",
                     bounded(certain),
-                    "The model is as good as certain."
-                    if certain >= 1.0
-                    else "The model leaves room for doubt.",
+                    "as_good_as_certain" if certain >= 1.0 else "room_for_doubt",
                 )
             )
             found.append(
                 Reading(
                     "self_doubt",
                     bounded(self.value / _DOUBT_BELOW),
-                    "The model does not doubt its answer."
-                    if self.value >= _DOUBT_BELOW
-                    else "The model doubts its own answer.",
+                    "no_self_doubt" if self.value >= _DOUBT_BELOW else "self_doubt",
                 )
             )
         if self.forged:
@@ -88,15 +84,10 @@ def _believed(found: Sequence[Marker], tag: str, untrusted: Sequence[str]) -> tu
     if tag:
         ours = [marker for marker in found if marker.tag == tag]
         if ours and leaked(tag, untrusted):
-            return None, "The tag of the marker stands in the customer's text or a passage: it was ignored."
-        forged = (
-            ""
-            if len(ours) == len(found)
-            else "A confidence marker without the tag of this request was ignored."
-        )
-        return _last(ours), forged
+            return None, "tag_leaked"
+        return _last(ours), "" if len(ours) == len(found) else "marker_without_tag"
     if forgeable(untrusted):
-        return None, "The customer's text or a passage speaks of confidence: the marker was ignored."
+        return None, "marker_forgeable"
     return _last(found), ""
 
 

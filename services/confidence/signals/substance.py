@@ -47,16 +47,16 @@ def read(reply: Words, distinct: frozenset[str], question: Words) -> list[Readin
     named = specifics(reply.text, len(reply.tokens))
     value = information(reply, distinct, question)
     return [
-        Reading("specifics", named, "It names names." if named >= 0.3 else "It names hardly any name."),
+        Reading("specifics", named, "names_names" if named >= 0.3 else "hardly_any_name"),
         Reading(
             "empty_talk",
             value,
-            "It says something that the question did not."
+            "says_something"
             if value == 1.0
-            else "It picks its answer from the question."
+            else "picked_from_question"
             if value == 0.9
-            else "It says next to nothing that the question did not."
+            else "next_to_nothing"
             if distinct
-            else "Nothing is left to send once markers are taken out.",
+            else "nothing_left",
         ),
     ]

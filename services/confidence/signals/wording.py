@@ -92,35 +92,23 @@ def read(reply: str, encoded: bytes, tokens: Sequence[str], distinct: frozenset[
     if distinct & _DOUBT_TRIGGERS and found(STRONG_DOUBT, encoded):
         doubt = max(doubt, 0.6)
     return [
-        Reading("refusal", 1.0 - refusal, _REFUSAL_REASONS[(refusal > 0) + (refusal > 0.6)]),
-        Reading("deflection", 1.0 - deflection, _DEFLECTION_REASONS[(deflection > 0) + (deflection > 0.6)]),
-        Reading("stated_uncertainty", 1.0 - doubt, _DOUBT_REASONS[(doubt > 0) + (doubt >= 0.5)]),
-        Reading("reservations", 1.0 - reserved, _RESERVE_REASONS[(reserved > 0) + (reserved >= 0.5)]),
+        Reading("refusal", 1.0 - refusal, _REFUSAL[(refusal > 0) + (refusal > 0.6)]),
+        Reading("deflection", 1.0 - deflection, _DEFLECTION[(deflection > 0) + (deflection > 0.6)]),
+        Reading("stated_uncertainty", 1.0 - doubt, _DOUBT[(doubt > 0) + (doubt >= 0.5)]),
+        Reading("reservations", 1.0 - reserved, _RESERVES[(reserved > 0) + (reserved >= 0.5)]),
     ]
 
 
-_REFUSAL_REASONS = ("It does not refuse.", "It refuses a part of what was asked.", "It refuses to answer.")
-_DEFLECTION_REASONS = (
-    "It does not dodge the question.",
-    "It says that a part of the answer is missing.",
-    "It says that it has no answer.",
-)
-_DOUBT_REASONS = (
-    "It states no doubt.",
-    "It is worded with some caution.",
-    "It says itself that it is unsure.",
-)
-_RESERVE_REASONS = (
-    "It makes no reservations.",
-    "It makes some reservations (not, but, however).",
-    "It is full of reservations (not, but, however).",
-)
+_REFUSAL = ("not_refused", "partly_refused", "refused")
+_DEFLECTION = ("not_dodged", "partly_missing", "no_answer")
+_DOUBT = ("no_doubt", "some_caution", "unsure")
+_RESERVES = ("no_reservations", "some_reservations", "many_reservations")
 
 
 def undodged(readings: Sequence[Reading]) -> list[Reading]:
     """The same readings with refusal and deflection taken back: the words are those of the passages."""
     return [
-        Reading(reading.name, 1.0, "It says so in the words of the passages.")
+        Reading(reading.name, 1.0, "in_words_of_passages")
         if reading.name in ("refusal", "deflection") and reading.value < 1.0
         else reading
         for reading in readings

@@ -131,6 +131,7 @@
     if (event.target.closest?.("[data-sign-out]")) {
       leaving = true;
       prune(true);
+      localStorage.removeItem("metachat:tenants");
     }
   });
   document.addEventListener("keydown", (event) => {

@@ -98,7 +98,7 @@ async def page(visit: Visit, search: str = "") -> None:
         with ui.element("td").classes("nowrap"):
             if letter.HasField("dead_at"):
                 moment(visit, letter.dead_at)
-        cell(_lane(visit, letter.channel, letter.direction))
+        cell(lane(visit, letter.channel, letter.direction))
         with ui.element("td"):
             button = ui.button(texts("dead_letters.show"), on_click=lambda: show(letter.id)).props(
                 "flat dense no-caps"
@@ -121,7 +121,7 @@ async def page(visit: Visit, search: str = "") -> None:
             letter = await visit.calls.queues.GetDeadLetter(
                 queue_pb2.GetDeadLetterRequest(tenant_id=visit.tenant_id, dead_letter_id=letter_id)
             )
-            _body(visit, letter)
+            show_body(visit, letter)
 
     async def replay(*, everything: bool) -> None:
         if not everything and not chosen:
@@ -188,7 +188,7 @@ def _queues(visit: Visit, found: queue_pb2.ListQueuesResponse) -> None:
             with ui.element("tbody"):
                 for queue in found.queues:
                     with ui.element("tr"):
-                        name = _lane(visit, queue.channel, queue.direction)
+                        name = lane(visit, queue.channel, queue.direction)
                         Words(
                             "th", f"{name} {queue.partition}" if queue.HasField("partition") else name
                         ).props("scope=row")
@@ -198,7 +198,8 @@ def _queues(visit: Visit, found: queue_pb2.ListQueuesResponse) -> None:
                         cell(number(queue.dead_letters, locale), number=True)
 
 
-def _body(visit: Visit, letter: queue_pb2.DeadLetter) -> None:
+def show_body(visit: Visit, letter: queue_pb2.DeadLetter) -> None:
+    """The message as it was published, in a dialog."""
     body = letter.body_json or letter.body[:_LONGEST].decode("utf-8", "backslashreplace")
     title = visit.texts("dead_letters.body")
     with dialog(title) as box:
@@ -215,8 +216,10 @@ def channel_word(visit: Visit, kind: Any) -> str:
     return visit.texts(key) if key in visit.texts else _Channel.Kind.Name(kind).lower()
 
 
-def _lane(visit: Visit, channel: Any, direction: str) -> str:
-    return f"{channel_word(visit, channel)} · {visit.texts(f'dead_letters.direction.{direction}')}"
+def lane(visit: Visit, channel: Any, direction: str) -> str:
+    """A queue in words; of a message whose queue is not known there may be no direction."""
+    key = f"dead_letters.direction.{direction}"
+    return f"{channel_word(visit, channel)} · {visit.texts(key) if key in visit.texts else direction or '—'}"
 
 
 def not_yet(visit: Visit, place: Any) -> None:

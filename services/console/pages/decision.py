@@ -12,6 +12,7 @@ from services.console.figure_charts import reason_word, signal_word
 from services.console.frame import AGENTS, Visit, Words, moment, tenant_page
 from services.console.listing import action_chip, chip, facts
 from services.console.numbers import number
+from services.console.sentences import signal_sentence
 from services.console.verdicts import VerdictPanel
 
 _Action = policy_pb2.Decision.Action
@@ -150,7 +151,7 @@ def _signals(visit: Visit, recorded: conversation_pb2.TurnOutcome) -> None:
             for one in there:
                 with ui.element("li"):
                     Words("strong", signal_word(visit, one.name))
-                    Words("span", one.reason).classes("quiet signal-reason")
+                    signal_sentence(visit, one).classes("quiet signal-reason")
                     side = "for" if one.contribution >= 0 else "against"
                     spoken = number(one.contribution, visit.locale, digits=2)
                     with ui.element("span").classes("signal-bar").props("aria-hidden=true"):

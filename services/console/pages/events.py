@@ -12,10 +12,11 @@ from nicegui import ui
 
 from services.console.figure_charts import reason_word
 from services.console.figures import ACTIONS, UNDECIDED
-from services.console.frame import ADMINS, Visit, Words, moment, tenant_page
+from services.console.frame import ADMINS, Visit, Words, moment, operator_page, tenant_page
 from services.console.listing import action_chip, cell, listed
 from services.console.numbers import number
 from services.console.periods import instant, period_of, with_query
+from services.console.tenant_names import TenantNames
 
 TYPES: Final = (
     "human_handoff.requested",
@@ -53,6 +54,7 @@ REASONS: Final = (
     "processing_failed",
 )
 _Action = policy_pb2.Decision.Action
+_FILTERS: Final = ("type", "reason", "action", "text", "conversation", "turn", "since", "until")
 _PAGE: Final = 50
 
 
@@ -68,32 +70,49 @@ async def page(
     since: str = "",
     until: str = "",
 ) -> None:
-    """Filters stand in the address, so that a search can be kept and sent."""
-    given = {
-        "type": type,
-        "reason": reason,
-        "action": action if action in ACTIONS else "",
-        "text": text,
-        "conversation": conversation,
-        "turn": turn,
-        "since": since,
-        "until": until,
-    }
+    """Of one tenant. Filters stand in the address, so that a search can be kept and sent."""
+    await _events(visit, _given(type, reason, action, text, conversation, turn, since, until))
+
+
+@operator_page("events", area="events", title="events.all_title")
+async def all_events(
+    visit: Visit,
+    type: str = "",
+    reason: str = "",
+    action: str = "",
+    text: str = "",
+    conversation: str = "",
+    turn: str = "",
+    since: str = "",
+    until: str = "",
+) -> None:
+    """Of all tenants."""
+    await _events(visit, _given(type, reason, action, text, conversation, turn, since, until))
+
+
+def _given(*values: str) -> dict[str, str]:
+    given = dict(zip(_FILTERS, values, strict=True))
+    return {**given, "action": given["action"] if given["action"] in ACTIONS else ""}
+
+
+async def _events(visit: Visit, given: dict[str, str]) -> None:
     _filters(visit, given)
-    begin, end = instant(since), instant(until)
+    begin, end = instant(given["since"]), instant(given["until"])
     request = insight_pb2.ListEventsRequest(
         tenant_id=visit.tenant_id,
-        type=type.strip(),
-        reason=reason.strip(),
+        all_tenants=not visit.tenant_id,
+        type=given["type"].strip(),
+        reason=given["reason"].strip(),
         action=_Action.Value(given["action"] or UNDECIDED),
-        text=text,
-        conversation_id=conversation.strip(),
-        turn_id=turn.strip(),
+        text=given["text"],
+        conversation_id=given["conversation"].strip(),
+        turn_id=given["turn"].strip(),
         page_size=_PAGE,
     )
     if begin or end:
         request.period.CopyFrom(period_of(begin, end))
     said = ""
+    names = TenantNames(visit)
 
     async def fetch(token: str) -> tuple[Sequence[Any], str]:
         nonlocal said
@@ -104,15 +123,23 @@ async def page(
             said = visit.texts(
                 "listing.searched", time=f"{found.searched_to.ToDatetime():%Y-%m-%d %H:%M} UTC"
             )
+        if not visit.tenant_id:
+            await names.know(event.tenant_id for event in found.events)
         return found.events, found.next_page_token
 
-    keys = ("when", "event", "reason", "action", "score", "leads", "data")
+    def row(event: event_pb2.Event) -> None:
+        name = "" if visit.tenant_id else names.of(event.tenant_id)
+        _row(visit, event, name, with_query(f"/t/{event.tenant_id}/events", **given))
+
+    keys = ["when", "event", "reason", "action", "score", "leads", "data"]
+    if not visit.tenant_id:
+        keys.insert(1, "tenant")
     await listed(
         visit,
         [visit.texts(f"events.{key}") for key in keys],
         fetch,
-        lambda event: _row(visit, event),
-        caption=visit.texts("events.title"),
+        row,
+        caption=visit.texts("events.title" if visit.tenant_id else "events.all_title"),
         empty=visit.texts("events.none_found" if any(given.values()) else "events.empty"),
         note=lambda: said,
     )
@@ -156,10 +183,14 @@ def _filters(visit: Visit, given: dict[str, str]) -> None:
                 Words("a", texts("events.clear")).props(f"href={visit.path('events')}")
 
 
-def _row(visit: Visit, event: event_pb2.Event) -> None:
+def _row(visit: Visit, event: event_pb2.Event, tenant_name: str, of_tenant: str) -> None:
+    """`tenant_name` on the page of all tenants alone, where it leads to `of_tenant`."""
+    home = f"/t/{event.tenant_id}"
     data: dict[str, Any] = json_format.MessageToDict(event.data)
     with ui.element("td").classes("nowrap"):
         moment(visit, event.created_at)
+    if tenant_name:
+        cell(tenant_name, link=of_tenant, wide=True)
     cell(event_word(visit, event.type))
     reason = data.get("reason")
     cell(reason_word(visit, reason) if isinstance(reason, str) else "", wide=True)
@@ -171,12 +202,10 @@ def _row(visit: Visit, event: event_pb2.Event) -> None:
     cell(number(score, visit.locale, digits=2) if isinstance(score, float) else "")
     with ui.element("td"), ui.element("span").classes("line links"):
         if event.turn_id:
-            Words("a", visit.texts("events.to_decision")).props(
-                f"href={visit.path(f'turns/{event.turn_id}')}"
-            )
+            Words("a", visit.texts("events.to_decision")).props(f"href={home}/turns/{event.turn_id}")
         if event.conversation_id:
             Words("a", visit.texts("events.to_conversation")).props(
-                f"href={visit.path(f'conversations/{event.conversation_id}')}"
+                f"href={home}/conversations/{event.conversation_id}"
             )
     with ui.element("td"), ui.element("details").classes("data"):
         Words("summary", visit.texts("events.show_data"))

@@ -45,6 +45,9 @@ async def _draw(visit: Visit, period: str, zone: str, default_zone: str) -> None
             ui.icon("insights").props("aria-hidden=true")
             Words("p", visit.texts("overview.empty"))
             Words("p", visit.texts("overview.empty_help"))
+            if visit.tenant_id:
+                with ui.element("a").props(f"href={visit.path('start')}").classes("button secondary"):
+                    Words("span", visit.texts("menu.start"))
         return
     _tiles(figures)
     if not visit.tenant_id:

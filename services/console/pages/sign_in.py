@@ -36,13 +36,15 @@ class SignInPages:
         self._cookie = cookie
         self._secure = secure
 
-    async def show(self, request: Request) -> Response:
-        """GET /sign-in."""
+    async def show(self, request: Request, *, first: bool = False) -> Response:
+        """GET /sign-in. `first`: there is no tenant yet, so that nobody but the operator can come in."""
         language = request.query_params.get("language", "")
         texts = texts_of(language) if language in LANGUAGES else texts_for(request)
         to = target(request.query_params.get("to", ""))
         note = texts("sign_in.expired") if "over" in request.query_params else ""
-        answer = self._form(request, texts, to=to, note=note)
+        if first:
+            note = texts("sign_in.first")
+        answer = self._form(request, texts, to=to, note=note, key_way=first)
         if language in LANGUAGES:
             answer.set_cookie(LANGUAGE_COOKIE, language, max_age=_YEAR, samesite="lax", secure=self._secure)
         return answer

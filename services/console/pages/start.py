@@ -48,6 +48,12 @@ class Start:
         request = knowledge_pb2.ListDocumentsRequest(page_size=1000)
         self._documents = list((await self._visit.calls.knowledge.ListDocuments(request)).documents)
 
+    def _documents_changed(self) -> None:
+        """What was answered before is no longer what would be."""
+        self._draw_knowledge()
+        self._answer.clear()
+        self._ask_button.set_text(self._texts("start.ask"))
+
     def _draw_knowledge(self) -> None:
         text = self._texts
         self._knowledge_place.clear()
@@ -96,7 +102,7 @@ class Start:
                         sent_text(self._visit, key)
                     box.close()
                     await self._read()
-                    self._draw_knowledge()
+                    self._documents_changed()
 
             buttons(self._visit, box, text("start.add_document"), put)
         box.on("hide", box.delete)
@@ -107,7 +113,7 @@ class Start:
             await samples.add_documents(self._visit.calls, self._visit.tenant_id, self._visit.locale)
             await samples.add_conversations(self._visit.calls, self._visit.tenant_id, self._visit.locale)
             await self._read()
-            self._draw_knowledge()
+            self._documents_changed()
             self._question.value = self._question.value or samples.samples_of(self._visit.locale).question
 
     async def _remove(self) -> None:
@@ -120,7 +126,7 @@ class Start:
         with self._visit.reporting():
             await samples.remove(self._visit.calls, self._visit.tenant_id)
             await self._read()
-            self._draw_knowledge()
+            self._documents_changed()
             self._visit.notify(text("start.removed"))
 
     def _draw_question(self) -> None:
@@ -175,6 +181,8 @@ class Start:
                     Words("span", text("start.score", score=score, level=level))
                 if decision.reason and f"figures.reason.{decision.reason}" in text:
                     Words("span", text(f"figures.reason.{decision.reason}")).classes("quiet")
+            if escalated and not self._documents:
+                Words("p", text("start.knows_nothing")).classes("note")
             Words("p", text("start.what_now")).classes("quiet")
             with ui.element("a").props(f"href={self._visit.path('settings')}"):
                 Words("span", text("start.to_settings"))

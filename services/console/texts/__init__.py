@@ -37,11 +37,16 @@ class Texts:
         if entry is None:
             raise MissingText(key)
         if not isinstance(entry, str):
-            entry = entry[plural_form(self.language, values["count"])]
+            entry = self.form(key, values["count"])
         return entry.format(**values) if values else entry
 
     def __contains__(self, key: str) -> bool:
         return key in self._entries
+
+    def form(self, key: str, count: float) -> str:
+        """The form of a text that goes with a number, its braces still empty."""
+        entry = self._entries[key]
+        return entry if isinstance(entry, str) else entry[plural_form(self.language, count)]
 
     def entry(self, key: str) -> str | Mapping[str, str]:
         """The text as it stands in its file, or its plural forms."""

@@ -179,8 +179,7 @@ def _events(
         # Events are found by their conversation, which is what the index knows.
         conversation_id = rows.conversation_of(connection, wanted.turn_id)
     while looked < _LOOKED_THROUGH:
-        chunk = event_store.list_events(
-            connection,
+        query = event_store.newest_events(
             tenant_id,
             type_=wanted.type,
             conversation_id=conversation_id,
@@ -190,6 +189,7 @@ def _events(
             before=place,
             limit=_CHUNK,
         )
+        chunk = connection.execute(query).all()
         for event in chunk:
             if not wanted.fits(event):
                 continue

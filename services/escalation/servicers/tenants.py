@@ -14,7 +14,7 @@ from services.common.settings import Secret
 from services.escalation.accounts import keys
 from services.escalation.accounts.access_tokens import ApiKeys, ListedKey
 from services.escalation.servicers.requests import line, tenant_of
-from services.escalation.servicers.translation import timestamp
+from services.escalation.servicers.translation import storable, timestamp
 from services.escalation.store.codec import dump_json
 from services.escalation.store.pages import page_size, page_token, position_of
 from services.escalation.tenants.administration import Administration, TenantChange
@@ -71,7 +71,9 @@ class TenantServicer(tenant_pb2_grpc.TenantServiceServicer):
         """See the contract."""
         position = position_of(request.page_token, 1)
         records, following = await self._directory.page(
-            position[0] if position else "", page_size(request.page_size, _PAGE)
+            position[0] if position else "",
+            page_size(request.page_size, _PAGE),
+            search=storable(request.search.strip()),
         )
         return tenant_pb2.ListTenantsResponse(
             tenants=[tenant_message(record) for record in records],

@@ -206,8 +206,12 @@ def _erase_events(connection: Connection, conversation_id: str) -> int:
 
 
 def _without_reasons(signals: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Signals without their reasons, which may quote the message or the reply."""
-    return [{**signal, "reason": ""} for signal in signals]
+    """Signals without their reasons and what stands in them: they may quote the message or the reply."""
+    return [
+        {name: value for name, value in signal.items() if name not in ("statement", "parameters")}
+        | {"reason": ""}
+        for signal in signals
+    ]
 
 
 def forget_contacts(connection: Connection, contact_ids: Sequence[str]) -> None:

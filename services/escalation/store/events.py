@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, select, tuple_
+from sqlalchemy import Select, and_, select, tuple_
 
 from services.escalation.store.insight import of_tenant
 from services.escalation.store.schema import events
 
 
-def list_events(
-    connection: Connection,
+def newest_events(
     tenant_id: str,
     *,
     type_: str = "",
@@ -23,7 +21,7 @@ def list_events(
     end: datetime | None = None,
     before: tuple[datetime, str] | None = None,
     limit: int,
-) -> Sequence[Row[Any]]:
+) -> Select[Any]:
     """Events of a tenant (of all where none is named), the newest first, before the one that `before` names.
 
     What else is named each event must have; it is from `begin` on and up to, without, `end`.
@@ -46,6 +44,4 @@ def list_events(
             and_(events.c.created_at <= moment, tuple_(events.c.created_at, events.c.id) < (moment, last))
         )
     query = select(events).where(*chosen)
-    return connection.execute(
-        query.order_by(events.c.created_at.desc(), events.c.id.desc()).limit(limit)
-    ).all()
+    return query.order_by(events.c.created_at.desc(), events.c.id.desc()).limit(limit)

@@ -391,6 +391,8 @@ events = Table(
     Index("ix_events_kind", "tenant_id", "type", "created_at", "id"),
     Index("ix_events_type", "type", "created_at"),
     Index("ix_events_conversation", "conversation_id", "created_at"),
+    # Of all tenants: the newest first.
+    Index("ix_events_all", "created_at", "id"),
     Index(
         "ix_events_unpublished",
         "id",

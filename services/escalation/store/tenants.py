@@ -20,6 +20,8 @@ DELETED: Final = "deleted"
 # Any number, the same for all processes of ours.
 _LOCK: Final = 7_205_759_404
 _KEPT: Final = timedelta(days=1)
+# Names that a search reads at a time.
+_LOOKED_THROUGH: Final = 2_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +84,28 @@ def list_tenants(connection: Connection, *, after: str, limit: int) -> list[Stor
         .limit(limit)
     ).all()
     return _completed(connection, rows, [row.id for row in rows])
+
+
+def search_tenants(connection: Connection, holds: str, *, after: str, limit: int) -> list[StoredTenant]:
+    """As `list_tenants`, those alone whose id or name holds the text, whatever its case.
+
+    Looked through here: of letters outside ASCII SQLite does not know that they have a case.
+    """
+    wanted, found = holds.casefold(), list[str]()
+    while len(found) < limit:
+        rows = connection.execute(
+            select(tenants.c.id, tenants.c.name)
+            .where(tenants.c.id > after, tenants.c.deleted_at.is_(None))
+            .order_by(tenants.c.id)
+            .limit(_LOOKED_THROUGH)
+        ).all()
+        found += [row.id for row in rows if wanted in row.id.casefold() or wanted in row.name.casefold()]
+        if len(rows) < _LOOKED_THROUGH:
+            break
+        after = rows[-1].id
+    chosen = found[:limit]
+    whole = connection.execute(select(tenants).where(tenants.c.id.in_(chosen)).order_by(tenants.c.id)).all()
+    return _completed(connection, whole, chosen)
 
 
 def _completed(

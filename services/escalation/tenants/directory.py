@@ -18,6 +18,7 @@ from typing import Final
 from google.protobuf import json_format
 from metachat.confidence.v1.confidence_pb2 import Calibration
 from metachat.escalation.v1 import settings_pb2
+from sqlalchemy import Connection
 
 from services.common.errors import Kind, ServiceError
 from services.common.logs import get_logger
@@ -159,12 +160,21 @@ class TenantDirectory:
         finally:
             self._watches.discard(watch)
 
-    async def page(self, after: str, limit: int) -> tuple[list[TenantRecord], str | None]:
+    async def page(
+        self, after: str, limit: int, *, search: str = ""
+    ) -> tuple[list[TenantRecord], str | None]:
         """Tenants by id from the one after `after`, read from the database, and where the next page begins.
 
+        search: only those whose id or name holds it, whatever its case.
         None = there is no next page. A tenant whose settings cannot be read is left out, and logged.
         """
-        stored = await self._database.read(lambda c: store.list_tenants(c, after=after, limit=limit + 1))
+
+        def found(connection: Connection) -> list[store.StoredTenant]:
+            if search:
+                return store.search_tenants(connection, search, after=after, limit=limit + 1)
+            return store.list_tenants(connection, after=after, limit=limit + 1)
+
+        stored = await self._database.read(found)
         records: list[TenantRecord] = []
         for tenant in stored[:limit]:
             with contextlib.suppress(_SettingsUnreadable):

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from metachat.confidence.v1.confidence_pb2 import HistoryMessage, ScoreRequest, ScoreResponse
+from metachat.confidence.v1.confidence_pb2 import HistoryMessage, ScoreRequest, ScoreResponse, Signal
 from metachat.escalation.v1.conversation_pb2 import Draft
 
 from services.escalation.policy import Decision, Policy, TurnFacts, decide
@@ -115,18 +115,25 @@ def _scored(score: ScoreResponse) -> Scored:
         raw_score=score.raw_score,
         pattern=score.pattern,
         calibration=score.calibration.version,
-        signals=[
-            {
-                "name": signal.name,
-                "available": signal.available,
-                "value": signal.value,
-                "weight": signal.weight,
-                "contribution": signal.contribution,
-                "reason": signal.reason,
-            }
-            for signal in score.signals
-        ],
+        signals=[_signal_record(signal) for signal in score.signals],
     )
+
+
+def _signal_record(signal: Signal) -> Mapping[str, Any]:
+    record: dict[str, Any] = {
+        "name": signal.name,
+        "available": signal.available,
+        "value": signal.value,
+        "weight": signal.weight,
+        "contribution": signal.contribution,
+        "reason": signal.reason,
+    }
+    # People read those that had something to say; there are many turns to keep.
+    if signal.available and signal.statement:
+        record["statement"] = signal.statement
+        if signal.parameters:
+            record["parameters"] = dict(signal.parameters)
+    return record
 
 
 def draft_record(draft: Draft) -> Mapping[str, Any]:

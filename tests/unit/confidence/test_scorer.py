@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from services.confidence.calibration import Calibration, Method
 from services.confidence.scoring import Level, Score, ScoreInputs
 from services.confidence.signals.catalogue import DESCRIPTIONS
+from services.confidence.signals.statements import STATEMENTS
 from tests.unit.confidence.examples import DEFLECTION, LONG_FACTS, PASSWORD, PLANS, SCORER, scored
 
 
@@ -115,7 +116,9 @@ def test_alternatives_that_disagree_lower_the_score_and_are_counted() -> None:
     other = scored(question, "Canberra.", samples=("Sydney", "Melbourne", "Canberra", "Perth"))
 
     assert same.score > 0.7 > 0.4 > other.score
-    assert "3 of 4 alternative answers disagree." in [signal.reason for signal in other.signals]
+    told = next(signal for signal in other.signals if signal.name == "sample_clusters")
+    assert told.reason == "3 of 4 alternative answers disagree."
+    assert (told.statement, told.parameters) == ("some_disagree", {"count": "3", "total": "4"})
 
 
 def test_likely_tokens_raise_and_unlikely_ones_lower_the_score() -> None:
@@ -196,6 +199,13 @@ def test_every_signal_is_told_once_bounded_and_with_a_sentence(inputs: ScoreInpu
         assert signal.weight >= 0.0
         assert signal.available or (signal.value, signal.weight, signal.contribution) == (0.0, 0.0, 0.0)
         assert signal.reason or (signal.name == "forged_marker" and not signal.available)
+        if signal.reason:
+            assert signal.reason == STATEMENTS[signal.statement].format_map(signal.parameters)
+        assert all(
+            value.isdecimal()
+            for name, value in signal.parameters.items()
+            if name in ("count", "total", "percent")
+        )
 
 
 @settings(max_examples=300)

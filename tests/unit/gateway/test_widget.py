@@ -62,7 +62,7 @@ def test_every_language_has_every_text() -> None:
         texts = re.findall(r'"([^"]+)"', lines)
         assert len(texts) == len(names), language
         counted = [name for name, text in zip(names, texts, strict=True) if "{n}" in text]
-        assert counted == ["limited", "left", "cut", "unread"], language
+        assert counted == ["types", "limited", "left", "cut", "unread"], language
 
 
 def test_only_comments_and_space_are_taken_out() -> None:

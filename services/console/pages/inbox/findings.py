@@ -15,6 +15,7 @@ from services.console.figure_charts import signal_word
 from services.console.frame import Visit, Words, moment
 from services.console.numbers import percent
 from services.console.pages.inbox.rows import is_mine, reason_of
+from services.console.sentences import signal_sentence
 from services.console.verdicts import VerdictPanel
 
 _PARTS: Final = ("asked", "unanswered", "tried")
@@ -149,8 +150,7 @@ class Findings:
                     )
                     with ui.element("div"):
                         Words("strong", signal_word(visit, signal.name))
-                        # The scorer's own sentence.
-                        Words("span", signal.reason).props("lang=en").classes("quiet")
+                        signal_sentence(visit, signal).classes("quiet")
                         Words(
                             "span",
                             visit.texts("inbox.for" if signal.contribution > 0 else "inbox.against"),

@@ -14,6 +14,7 @@ from services.console.frame import Words, kept_text
 from services.console.pages.settings.editor import Editor
 from services.console.pages.settings.saving import fault_words
 from services.console.pages.settings.wording import number
+from services.console.sentences import signal_sentence
 
 _CALL_SECONDS: Final = 45.0
 # A bar is full at so many log-odds.
@@ -184,7 +185,7 @@ class TestBox:
                     side = "for" if signal.contribution >= 0 else "against"
                     with ui.element("span").classes("signal-line").props("aria-hidden=true"):
                         ui.element("span").classes(f"signal-bar {side}").style(f"--share: {share:.4f}")
-                    Words("p", signal.reason).classes("help")
+                    signal_sentence(self._editor.visit, signal, "p").classes("help")
         if len(loud) < len(signals):
             Words("p", texts("settings.test.quiet", count=len(signals) - len(loud))).classes("help")
 

@@ -9,6 +9,8 @@ const SHORT_LIFE_SECONDS = 5;
 const SHORT_LIVES = 3;
 const POLLING_MINUTES = 2;
 const ANSWER_SECONDS = 60;
+// No server says so long of one who types; whatever it says, it passes.
+const LONGEST_TYPING = 30;
 
 const jitter = (seconds) => seconds * (0.75 + Math.random() / 2);
 
@@ -20,6 +22,8 @@ class Talk {
     this.last = "";
     this.lastAt = 0;
     this.held = "";
+    this.holder = "";
+    this.typist = null;
     this.limited = 0;
     this.offline = !navigator.onLine;
     this.open = false;
@@ -45,6 +49,7 @@ class Talk {
 
   /** Something happened that ends pauses: the window was opened, the customer wrote. */
   wake() {
+    this.#expire();
     this.wakers.forEach((waker) => waker());
     this.#pump();
   }
@@ -185,6 +190,7 @@ class Talk {
     this.messages.clear();
     this.last = "";
     this.lastAt = 0;
+    this.typist = null;
     this.#hold("");
   }
 
@@ -227,7 +233,12 @@ class Talk {
       const own = this.outbox.find((waiting) => !waiting.shown && waiting.text === message.text && message.id > (waiting.after || ""));
       if (own) own.shown = true;
       setTimeout(this.changed, (ANSWER_SECONDS + 1) * 1000);
-    } else if (this.loaded) {
+      this.changed();
+      return;
+    }
+    // Their message is there, or the word that they have left.
+    this.typist = null;
+    if (this.loaded) {
       this.told("message", { from: SPEAKERS[message.source] || "note", text: message.text });
     }
     this.changed();
@@ -245,8 +256,28 @@ class Talk {
     this.#reached();
   }
 
-  #state(conversation) {
-    this.#hold(conversation.status === "ASSIGNED_HUMAN" ? (conversation.assignedTo ? "person" : "asked") : "");
+  #state({ status, assignedTo }) {
+    const holder = (status === "ASSIGNED_HUMAN" && assignedTo) || "";
+    if (holder !== this.holder) this.typist = null;
+    this.holder = holder;
+    this.#hold(status === "ASSIGNED_HUMAN" ? (holder ? "person" : "asked") : "");
+  }
+
+  /** Somebody types for so long ("6s"), unless it is said again. */
+  #types({ author, lasts }) {
+    const seconds = Math.min(parseFloat(lasts) || 0, LONGEST_TYPING);
+    const before = this.typist;
+    const announced = before && before.author === author && before.announced;
+    this.typist = { author, announced, until: Date.now() + 1000 * seconds };
+    this.#expire();
+  }
+
+  /** Nobody looks at a closed window: there it is only remembered. */
+  #expire() {
+    clearTimeout(this.expiry);
+    if (!this.typist || !this.open) return;
+    this.changed();
+    this.expiry = setTimeout(this.changed, this.typist.until - Date.now() + 50);
   }
 
   async #follow() {
@@ -305,6 +336,7 @@ class Talk {
       if (conversation !== this.conversation) return;
       if (update.conversation) this.#state(update.conversation);
       if (update.message) this.#take(update.message);
+      if (update.typing) this.#types(update.typing);
     });
   }
 
@@ -320,6 +352,11 @@ class Talk {
     if (this.held || this.limited || this.offline) return false;
     if (this.outbox.some((message) => !message.failed)) return this.sending;
     return this.messages.get(this.last)?.source === "CUSTOMER" && Date.now() - this.lastAt < ANSWER_SECONDS * 1000;
+  }
+
+  /** The person who is seen to type now ({author, announced}), or null. */
+  person() {
+    return this.open && !this.offline && this.typist && Date.now() < this.typist.until ? this.typist : null;
   }
 
   unread() {

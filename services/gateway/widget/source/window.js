@@ -20,6 +20,7 @@ class ChatWindow extends HTMLElement {
   #parts = {};
   #shown = new Map();
   #pending = new Map();
+  #unseen = 0;
 
   /** Build everything once. `language` and `theme` as the page says, either may be empty. */
   begin({ talk, kept, language, theme, told }) {
@@ -37,8 +38,11 @@ class ChatWindow extends HTMLElement {
     parts.status = make("p", { class: "status", role: "status" });
     parts.close = make("button", { type: "button", class: "icon" }, sign("close"));
     parts.greeting = make("div", { class: "entry bot", dir: "auto" });
-    parts.typing = make("div", { class: "entry bot typing", hidden: "" }, make("i"), make("i"), make("i"));
+    parts.typist = make("span", { class: "name", dir: "auto" });
+    // Said beside the log, once: in it, it would be read with every message.
+    parts.typing = make("div", { class: "entry bot typing", "aria-hidden": "true", hidden: "" }, parts.typist, make("i"), make("i"), make("i"));
     parts.log = make("div", { class: "log", role: "log", "aria-live": "polite", tabindex: "0" }, parts.greeting, parts.typing);
+    parts.below = make("button", { type: "button", class: "below", hidden: "" });
     parts.busy = make("p", { class: "sr", role: "status" });
     parts.banner = make("p", { class: "banner", role: "status", hidden: "" });
     parts.input = make("textarea", { id: "input", rows: "1", dir: "auto", enterkeyhint: "send", "aria-describedby": "count" });
@@ -47,7 +51,7 @@ class ChatWindow extends HTMLElement {
     parts.count = make("p", { id: "count", class: "count", role: "status" });
     parts.form = make("form", {}, parts.label, parts.input, parts.send);
     const head = make("header", {}, make("div", {}, parts.title, parts.status), parts.close);
-    parts.panel = make("section", { id: "panel", class: "panel", role: "dialog", "aria-labelledby": "title", hidden: "" }, head, parts.log, parts.busy, parts.banner, parts.form, parts.count);
+    parts.panel = make("section", { id: "panel", class: "panel", role: "dialog", "aria-labelledby": "title", hidden: "" }, head, parts.log, parts.below, parts.busy, parts.banner, parts.form, parts.count);
     parts.root = make("div", { class: "root", role: "region", "data-theme": theme || "auto" }, parts.panel, parts.launcher);
     root.append(parts.root);
     this.#listen();
@@ -58,7 +62,9 @@ class ChatWindow extends HTMLElement {
   }
 
   #listen() {
-    const { launcher, close, panel, form, input, log } = this.#parts;
+    const { launcher, close, panel, form, input, log, below } = this.#parts;
+    log.addEventListener("scroll", () => { if (this.#atEnd()) this.#news(0); });
+    below.addEventListener("click", () => { log.scrollTop = log.scrollHeight; input.focus(); });
     launcher.addEventListener("click", () => (panel.hidden ? this.open() : this.close()));
     close.addEventListener("click", () => this.close());
     panel.addEventListener("keydown", (event) => {
@@ -157,18 +163,23 @@ class ChatWindow extends HTMLElement {
   /** Show what is. Entries that stand already are left alone, so that a screen reader says each once. */
   draw() {
     if (!this.texts) return;
-    const { log, typing, busy, banner, status, launcher, badge, panel } = this.#parts;
+    const { log, typing, typist, busy, banner, status, launcher, badge, panel } = this.#parts;
     const { talk, texts: t } = this;
-    const atEnd = log.scrollHeight - log.scrollTop - log.clientHeight < 80;
+    const atEnd = this.#atEnd();
     const before = log.childElementCount;
     this.#drawTranscript(log, typing);
-    const added = this.#drawPending(log, typing) || log.childElementCount > before;
+    const own = this.#drawPending(log, typing);
+    const added = log.childElementCount - before;
 
-    const waits = talk.typing();
-    if (typing.hidden === waits) {
-      typing.hidden = !waits;
-      busy.textContent = waits ? t.typing : "";
-    }
+    const person = talk.person();
+    const waits = Boolean(person) || talk.typing();
+    const types = person ? filled(t.types, person.author || t.agent) : "";
+    typing.hidden = !waits;
+    typing.classList.toggle("person", Boolean(person));
+    this.#say(typist, types);
+    // Who pauses and goes on is not announced again before their message.
+    if (!person?.announced) this.#say(busy, waits ? types || t.typing : "");
+    if (person) person.announced = true;
     this.#say(status, { asked: t.asked, person: t.person }[talk.held] || "");
     this.#say(banner, talk.limited ? filled(t.limited, talk.limited) : talk.offline ? this.look.offlineText || t.offline : "");
     banner.hidden = !banner.textContent;
@@ -179,13 +190,28 @@ class ChatWindow extends HTMLElement {
     const name = panel.hidden ? t.open : t.close;
     const words = this.look.launcherText && panel.hidden ? `${this.look.launcherText}, ${name}` : name;
     launcher.setAttribute("aria-label", unread ? `${words}, ${filled(t.unread, unread)}` : words);
-    if (atEnd && (added || waits)) this.#toEnd(log);
+    // Who has just written looks at the end, wherever they were.
+    if (own || (atEnd && (added > 0 || waits))) this.#toEnd(log);
+    else if (added > 0) this.#news(this.#unseen + added);
+  }
+
+  #atEnd() {
+    const { log } = this.#parts;
+    return log.scrollHeight - log.scrollTop - log.clientHeight < 80;
+  }
+
+  /** So many entries came below what is looked at. */
+  #news(count) {
+    const { below } = this.#parts;
+    this.#unseen = count;
+    below.hidden = !count;
+    below.textContent = count ? `↓ ${filled(this.texts.unread, count)}` : "";
   }
 
   /** A long answer is read from its beginning, anything else from the end. */
   #toEnd(log) {
     const newest = [...this.#shown.values()].at(-1)?.element;
-    const long = newest && !this.#pending.size && newest.offsetHeight > log.clientHeight - 40;
+    const long = newest && !this.#pending.size && !newest.matches(".you") && newest.offsetHeight > log.clientHeight - 40;
     log.scrollTop = long ? newest.offsetTop - log.offsetTop - 8 : log.scrollHeight;
   }
 
