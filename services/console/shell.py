@@ -197,6 +197,7 @@ class Shell:
         client.title = f"{heading(visit, spec)} · {visit.tenant_name or texts('frame.product')}"
         ui.add_head_html(
             f'<link rel="stylesheet" href="{_ASSETS}/console.css?{self._version}">'
+            f'<link rel="stylesheet" href="{_ASSETS}/conversations.css?{self._version}">'
             f'<script defer src="{_ASSETS}/console.js?{self._version}"></script>'
         )
         if visit.actor.role is Role.OPERATOR:

@@ -63,7 +63,7 @@ class ExportedConversation(_message.Message):
 
     @_builtins.property
     def messages(self) -> _containers.RepeatedCompositeFieldContainer[_conversation_pb2.Message]:
-        """All its messages, the oldest first."""
+        """All its messages, the oldest first; of a group's conversation only what the customer wrote."""
 
     def __init__(
         self,
