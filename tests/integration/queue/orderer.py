@@ -33,7 +33,8 @@ async def handle(
         with suppress(DeliveryLost):
             await delivery.ack()
 
-    async with queue.consume(names, prefetch=5, share=True) as consumer:
+    # A handful of bodies: most of what arrives from a broker has to wait outside of memory.
+    async with queue.consume(names, prefetch=5, most_bytes=50, share=True) as consumer:
         async for delivery in consumer:
             task = asyncio.create_task(one(delivery))
             tasks.add(task)
