@@ -14,14 +14,9 @@ from sqlalchemy.exc import StatementError
 from services.common.errors import Kind, ServiceError
 from services.escalation.migrations.upgrade import upgrade
 from services.escalation.store import deferred, wakeups
-from services.escalation.store.database import (
-    RACE,
-    Database,
-    database_for,
-    parse_url,
-    write_through_races,
-)
+from services.escalation.store.database import RACE, Database, write_through_races
 from services.escalation.store.housekeeping_schema import leases
+from services.escalation.store.opening import database_for, parse_url
 from services.escalation.store.records import add_event
 from services.escalation.store.schema import events, tenant_secrets
 from tests.integration.store.database_fixtures import database, url
