@@ -161,17 +161,20 @@ def claim(
             return Claim(Verdict.SEND, State.SENDING)
 
 
-def report(row: Outbound, reported: State, attempt: int) -> State | None:
+def report(row: Outbound, reported: State, attempt: int, *, outdated: bool = False) -> State | None:
     """The state that follows a report, None where nothing does. QUEUED: the attempt surely reached nobody.
 
-    `attempt`: that of the reporter; 0 for what the provider says.
+    `attempt`: that of the reporter; 0 for what the provider says. `outdated`: a person has the conversation
+    or has written to the customer since: a reply that reached nobody is not said after that.
     """
     if reported in _OF_THE_ATTEMPT and attempt != row.attempt:
         return None
     # An old attempt's failure says nothing of the present one.
     if reported is State.FAILED and attempt not in (0, row.attempt):
         return None
-    return reported if reported in _NEXT[row.state] else None
+    if reported not in _NEXT[row.state]:
+        return None
+    return State.CANCELLED if reported is State.QUEUED and outdated and row.kind == REPLY else reported
 
 
 def settle(row: Outbound, finding: Finding, *, active: bool, now: datetime) -> State:

@@ -22,9 +22,9 @@ from services.escalation.outbox import (
     expired,
     report,
 )
-from services.escalation.store import conversations, records, waiting, wakeups
+from services.escalation.store import conversations, records, waiting, wakeups, withdrawals
 from services.escalation.store.conversations import LockedConversation, holding
-from services.escalation.store.schema import messages, outbox, tenants
+from services.escalation.store.schema import outbox, tenants
 from services.escalation.turns.closing import HANDOFF_REQUESTED
 
 DELIVERY_FAILED: Final = "delivery.failed"
@@ -136,7 +136,9 @@ def report_row(
         found = find(connection, tenant_id, outbound_id=row["id"])
         if conversation is None or found is None:
             return False
-        following = report(outbound(found), reported, attempt)
+        comes_back = reported is State.QUEUED and found["kind"] == REPLY
+        outdated = comes_back and withdrawals.outdated(connection, conversation, found)
+        following = report(outbound(found), reported, attempt, outdated=outdated)
         values: dict[str, Any] = {}
         if attempt == found["attempt"] and called_at and (found["attempted_at"] or now) < called_at <= now:
             values["attempted_at"] = called_at
@@ -156,19 +158,6 @@ def report_row(
             wakeups.wake(connection, wakeups.OUTBOX)
         move(connection, conversation, found, following, now, **values)
         return True
-
-
-def cancel_replies(connection: Connection, conversation: LockedConversation, now: datetime) -> int:
-    """Take back what the assistant was about to say; how many messages that were."""
-    waiting = select(outbox).where(
-        outbox.c.conversation_id == conversation.id,
-        outbox.c.kind == REPLY,
-        outbox.c.state == str(State.QUEUED),
-    )
-    rows = connection.execute(waiting).mappings().all()
-    for row in rows:
-        move(connection, conversation, row, State.CANCELLED, now)
-    return len(rows)
 
 
 def unpublished(connection: Connection, limit: int) -> Sequence[Row]:
@@ -208,8 +197,7 @@ def move(
     _change(connection, row["id"], state=str(state), updated_at=now, **values)
     conversation.set(updated_at=now)
     if state is State.CANCELLED:
-        # The customer never got it: it is a withheld draft like any other.
-        connection.execute(update(messages).where(messages.c.id == row["message_id"]), {"withheld": True})
+        withdrawals.withhold(connection, [row["message_id"]])
     if state is State.FAILED and row["kind"] == REPLY and conversation.status == conversations.ACTIVE:
         _ask_for_person(connection, conversation, row, values.get("error_code", ""), now)
     type_ = {State.FAILED: DELIVERY_FAILED, State.DELIVERY_UNKNOWN: DELIVERY_UNKNOWN}.get(state)

@@ -65,9 +65,16 @@ def test_order_is_kept() -> None:
 states = st.sampled_from(State)
 
 
-@given(states, states, st.integers(0, 3))
-def test_reports_only_move_forward(state: State, reported: State, attempt: int) -> None:
-    following = report(outbound(state), reported, attempt)
+@given(states, states, st.integers(0, 3), st.sampled_from(["reply", "notice", "human_reply"]), st.booleans())
+def test_reports_only_move_forward(
+    state: State, reported: State, attempt: int, kind: str, outdated: bool
+) -> None:
+    following = report(outbound(state, kind), reported, attempt, outdated=outdated)
+    if kind == "reply" and outdated and reported is State.QUEUED:
+        # It reached nobody, and a person has answered: it never will.
+        assert following in (None, State.CANCELLED)
+        assert (following is None) == (report(outbound(state), reported, attempt) is None)
+        return
     assert following in (None, reported)
     if state in _ORDER and following in _ORDER:
         assert _ORDER.index(following) > _ORDER.index(state)
