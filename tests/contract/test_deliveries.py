@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 from typing import Any
 
 import pytest
+from google.protobuf.timestamp_pb2 import Timestamp
 from metachat.escalation.v1 import conversation_pb2, handoff_pb2, tenant_pb2
 
 from services.common.errors import Kind
@@ -192,6 +194,20 @@ async def test_the_customers_next_message_opens_the_window_again(world: World) -
     await queued(world)
     world.clock.advance(25 * 3600)
     await world.whatsapp("Still there?", "wamid.9")
+    [row] = await world.rows(outbox)
+    assert (await claim(world, row["id"])).verdict == Claim.SEND
+
+
+async def test_a_message_that_comes_late_does_not_close_the_window(world: World) -> None:
+    def before(**ago: float) -> Timestamp:
+        stamp = Timestamp()
+        stamp.FromDatetime(world.clock.now() - timedelta(**ago))
+        return stamp
+
+    begun = await world.whatsapp("Are you there?", "wamid.new", sent_at=before(seconds=5))
+    await world.complete(begun, "Yes")
+    # A dead letter of the day before yesterday is replayed.
+    await world.whatsapp("An old question", "wamid.old", sent_at=before(hours=48))
     [row] = await world.rows(outbox)
     assert (await claim(world, row["id"])).verdict == Claim.SEND
 
