@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, bindparam, select, update
+from sqlalchemy import Connection, bindparam, select, tuple_, update
 
 from services.escalation.handoffs.priority import window_end
 from services.escalation.outbox import (
@@ -160,9 +160,13 @@ def report_row(
         return True
 
 
-def unpublished(connection: Connection, limit: int) -> Sequence[Row]:
-    """Rows that the relay has not published yet, the oldest first."""
+def unpublished(
+    connection: Connection, limit: int, *, but: Collection[tuple[str, str]] = ()
+) -> Sequence[Row]:
+    """Rows that the relay has not published yet, the oldest first; `but` for these tenants' channels."""
     query = select(outbox).where(outbox.c.published_at.is_(None)).order_by(outbox.c.id).limit(limit)
+    if but:
+        query = query.where(tuple_(outbox.c.tenant_id, outbox.c.channel).not_in(but))
     return connection.execute(query).mappings().all()
 
 

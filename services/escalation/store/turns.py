@@ -129,9 +129,9 @@ def earlier_open(connection: Connection, conversation_id: str, inbound_id: str) 
     return connection.execute(_EARLIER, key).mappings().all()
 
 
-def open_turns(connection: Connection, conversation_id: str) -> Sequence[RowMapping]:
+def open_turns(connection: Connection, conversation_id: str) -> list[Row]:
     """Turns (id, inbound_id) of a conversation that are not over, the oldest first."""
-    return connection.execute(_OPEN, {"conversation": conversation_id}).mappings().all()
+    return [dict(row) for row in connection.execute(_OPEN, {"conversation": conversation_id}).mappings()]
 
 
 def history(

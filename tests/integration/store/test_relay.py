@@ -220,3 +220,36 @@ async def test_a_tenant_that_no_queue_can_be_named_after_blocks_nobody(database:
         lambda c: c.execute(select(outbox.c.state).where(outbox.c.tenant_id == "a.b")).scalar_one()
     )
     assert states == "failed"
+
+
+class OneFull(RecordingQueue):
+    """The queue of one tenant takes nothing for a while."""
+
+    full = True
+
+    async def publish(self, name: QueueName, envelope: Envelope, *, timeout: float = 5.0) -> None:  # noqa: ASYNC109
+        if self.full and name.tenant_id == "full":
+            self.attempts += 1
+            raise QueueUnavailable("its queue is full, or its node cannot write")
+        await super().publish(name, envelope, timeout=timeout)
+
+
+async def test_a_queue_that_takes_nothing_holds_up_no_other_tenant(database: Database) -> None:
+    await database.write(partial(add_tenant, tenant_id="full"))
+    await database.write(add_tenant)
+    # More than a batch, and older than what others are to get.
+    stuck = await database.write(partial(add_messages, number=201, tenant_id="full"))
+    ids = [await database.write(partial(add_messages, number=2)) for _ in range(3)]
+    queue = OneFull()
+    running = relay(database, queue)
+    running.open()
+
+    async def others_are_out() -> bool:
+        return sorted(queue.ids) == sorted(outbound for conversation in ids for outbound in conversation)
+
+    await until(others_are_out)
+    queue.full = False
+    await all_out(database)
+    await running.close()
+    # In order all the same.
+    assert [found for found in queue.ids if found in set(stuck)] == stuck
