@@ -51,22 +51,27 @@ REPLY: Final = "reply"
 UNDELIVERED: Final = "delivery_failed"
 CHANNEL_MISSING: Final = "channel_missing"
 WINDOW_CLOSED: Final = "window_closed"
-# Its queue message is a dead letter: nobody will send it.
+# Its queue message is a dead letter, or never came: nobody will send it.
 PUT_ASIDE: Final = "put_aside"
+# Why a claim has to come again.
+BEHIND: Final = "an earlier message is not out yet"
 # In words, for the agent who wonders why nothing was sent.
 EXPLANATIONS: Final[Mapping[str, str]] = {
     CHANNEL_MISSING: "the tenant has no such channel any more",
     WINDOW_CLOSED: "the customer wrote last more than 24 hours ago, and the channel takes no free text since "
     "then: write again when they do",
+    PUT_ASIDE: "it never came from its queue, and a later message was waiting: it went out without this one",
 }
 BUSY_SECONDS: Final = 1.0
 # While the provider refuses the channel's token nothing is lost by waiting for a new one; now and then one
 # message tries whether it was a passing whim.
 TROUBLED_SECONDS: Final = 20.0
 TROUBLED_LOOK: Final = timedelta(minutes=15)
-# An earlier message that is queued and stays so has lost its place in the queue: it must not silence the
-# rest.
+# An earlier message of which nothing is heard for so long, while a later one asks, has lost its place in the
+# queue: it must not silence the rest.
 WAITS_FOR_EARLIER: Final = timedelta(minutes=30)
+# How old the last sign of life of a message may be that asks and has to wait.
+HEARD_EVERY: Final = timedelta(minutes=5)
 
 _ALL_ENDS: Final = frozenset({State.SENT, State.DELIVERED, State.READ, State.FAILED})
 # What may follow each state. What the provider says of a message it took is worth more than what we
@@ -116,6 +121,24 @@ def expired(state: State, lease_expires_at: datetime | None, now: datetime) -> b
     return state is State.SENDING and (lease_expires_at is None or lease_expires_at <= now)
 
 
+def lost_place(
+    state: State,
+    *,
+    updated_at: datetime,
+    published_at: datetime | None,
+    waits_until: datetime | None,
+    now: datetime,
+) -> bool:
+    """Whether an earlier message is not waited for any more.
+
+    `waits_until`: until when the later one waits at least, counted from when it first asked (None: it has
+    not): however long the earlier one has been silent, both may have been held up by the same trouble.
+    """
+    if state is not State.QUEUED or waits_until is None:
+        return False
+    return now >= max(waits_until, max(updated_at, published_at or updated_at) + WAITS_FOR_EARLIER)
+
+
 def claim(
     row: Outbound,
     *,
@@ -155,9 +178,7 @@ def claim(
                     Verdict.BUSY, reason="the channel must be connected anew", retry_after=TROUBLED_SECONDS
                 )
             if earlier:
-                return Claim(
-                    Verdict.BUSY, reason="an earlier message is not out yet", retry_after=BUSY_SECONDS
-                )
+                return Claim(Verdict.BUSY, reason=BEHIND, retry_after=BUSY_SECONDS)
             return Claim(Verdict.SEND, State.SENDING)
 
 

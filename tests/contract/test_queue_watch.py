@@ -263,6 +263,33 @@ async def test_what_a_deleted_tenant_left_is_kept_and_its_queues_go(place: Place
     assert (await place.letters()).total == 2
 
 
+async def test_what_waited_for_a_channel_that_went_is_not_said_to_wait_for_ever(place: Place) -> None:
+    turn = await place.world.conversations().BeginTurn(
+        begin_request(InboundMessage.FromString(inbound(place.tenant, 7).body), enabled=True)
+    )
+    await place.world.conversations().CompleteTurn(
+        CompleteTurnRequest(
+            tenant_id=place.tenant,
+            turn_id=turn.turn_id,
+            fence=turn.draft.fence,
+            draft=Draft(reply="It is on its way.", responder="test"),
+        )
+    )
+    await place.world.tenants().DeleteChannel(
+        tenant_pb2.DeleteChannelRequest(tenant_id=place.tenant, kind=tenant_pb2.Channel.WHATSAPP)
+    )
+    place.world.clock.advance(60)
+    async with watching(place) as watch:
+        await until_leading(watch)
+        async with asyncio.timeout(30):
+            while (await place.world.rows(outbox))[0]["state"] == "queued":
+                await watch.run_once()
+    (row,) = await place.world.rows(outbox)
+    assert (row["state"], row["error_code"]) == ("failed", "channel_missing")
+    rows = await place.world.rows(handoffs, handoffs.c.tenant_id == place.tenant)
+    assert [row["reason"] for row in rows] == ["delivery_failed"]
+
+
 async def test_everything_is_counted_with_few_labels(place: Place) -> None:
     await place.queue.publish(place.name("1"), inbound(place.tenant, 1))
     async with watching(place) as watch:

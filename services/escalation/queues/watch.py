@@ -24,6 +24,7 @@ from services.common.logs import get_logger, turn_context
 from services.common.queue.dead_letters import KEEP, MOST_LETTERS, DeadLetter, Explain, Keep, Replay
 from services.common.queue.port import Depth, Queue, QueueName, QueueUnavailable
 from services.common.queue.topology import CHANNELS, DIRECTIONS, Partitions
+from services.escalation.outbox import CHANNEL_MISSING, EXPLANATIONS
 from services.escalation.queues.desk import connected_channels
 from services.escalation.queues.metrics import Counts
 from services.escalation.servicers.translation import channel_word, moment, storable
@@ -46,6 +47,7 @@ _LOOK_ANYWAY: Final = 20
 # Queues that fail in one look before the broker counts as away: each may take half a minute.
 _MOST_SILENT: Final = 3
 _TEXT_BYTES: Final = 16_384
+_PAGE: Final = 200
 _REMOVED: Final = "its tenant or channel was removed"
 _log = get_logger(__name__)
 
@@ -293,7 +295,28 @@ class QueueWatch:
                     for queue in self._queues(tenant, channel):
                         done = await self._queue.retire(queue, _REMOVED) and done
             if done:
+                if one:
+                    await self._fail_queued(tenant, one)
                 self._retired.add(departed)
+
+    async def _fail_queued(self, tenant: str, channel: str) -> None:
+        """Say of what waits to be sent that it will not be: its queue is gone, and nobody else would."""
+        query = partial(deliveries.queued_on, tenant_id=tenant, channel=channel, limit=_PAGE)
+        while waiting := await self._database.read(query):
+            failed = 0
+            for outbound_id in waiting:
+                failed += await self._database.write(
+                    partial(
+                        deliveries.never_sent,
+                        tenant_id=tenant,
+                        outbound_id=outbound_id,
+                        detail=EXPLANATIONS[CHANNEL_MISSING],
+                        now=self._clock.now(),
+                        code=CHANNEL_MISSING,
+                    )
+                )
+            if not failed:
+                return
 
     def _queues(self, tenant: str, channel: str) -> list[QueueName]:
         try:

@@ -10,7 +10,10 @@ from sqlalchemy import Connection, bindparam, select, tuple_, update
 
 from services.escalation.handoffs.priority import window_end
 from services.escalation.outbox import (
+    BEHIND,
     EXPLANATIONS,
+    HEARD_EVERY,
+    PUT_ASIDE,
     REPLY,
     UNDELIVERED,
     WAITS_FOR_EARLIER,
@@ -20,6 +23,7 @@ from services.escalation.outbox import (
     Verdict,
     claim,
     expired,
+    lost_place,
     report,
 )
 from services.escalation.store import conversations, records, waiting, wakeups, withdrawals
@@ -46,10 +50,10 @@ _EARLIER: Final = (
     select(outbox)
     .where(
         outbox.c.conversation_id == bindparam("conversation"),
-        outbox.c.id < bindparam("id"),
+        outbox.c.message_id < bindparam("message"),
         outbox.c.state.in_((str(State.QUEUED), str(State.SENDING))),
     )
-    .order_by(outbox.c.id)
+    .order_by(outbox.c.message_id)
 )
 
 Row = Mapping[Any, Any]
@@ -85,17 +89,20 @@ def claim_row(
         found = find(connection, tenant_id, outbound_id=row["id"])
         if conversation is None or found is None:
             return Claim(Verdict.CANCELLED, reason="the message is gone"), 0
-        earlier = _earlier_in_hand(connection, conversation, found["id"], now)
+        earlier = _earlier_in_hand(connection, conversation, found, now)
+        lost = [row for row in earlier if _lost_place(row, found, now)]
         answer = claim(
             outbound(found),
             active=conversation.status == conversations.ACTIVE,
             reachable=reachable,
-            earlier=earlier,
+            earlier=len(lost) < len(earlier),
             now=now,
             window_ends_at=window_end(conversation.channel, conversation.last_customer_message_at),
             troubled_since=troubled_since,
         )
         if answer.state is None:
+            if answer.verdict is Verdict.BUSY and found["state"] == State.QUEUED:
+                _note_waiting(connection, found, answer, now)
             return answer, 0
         attempt = found["attempt"]
         if answer.state is State.SENDING:
@@ -110,6 +117,8 @@ def claim_row(
                 attempted_at=now,
                 lease_expires_at=lease_until,
             )
+            # Only now: where a person is asked for, what is queued is taken back, and this one goes out.
+            _put_aside(connection, conversation, lost, now)
             return answer, attempt
         move(connection, conversation, found, answer.state, now, **_why(answer))
         return answer, 0
@@ -152,6 +161,8 @@ def report_row(
         values |= {"error_code": error_code, "error_detail": error_detail}
         if provider_id:
             values["provider_message_id"] = provider_id
+        if following is State.QUEUED:
+            values["lease_expires_at"] = None
         if following is State.QUEUED and found["state"] == State.DELIVERY_UNKNOWN:
             # Its message was acknowledged when the attempt counted as unknown: publish it again.
             values["published_at"] = None
@@ -176,17 +187,53 @@ def mark_published(connection: Connection, ids: Sequence[str], now: datetime) ->
 
 
 def _earlier_in_hand(
-    connection: Connection, conversation: LockedConversation, outbound_id: str, now: datetime
-) -> bool:
-    """Whether an earlier message of the conversation is not out yet; settles attempts that ended unheard."""
-    waiting = False
-    key = {"conversation": conversation.id, "id": outbound_id}
+    connection: Connection, conversation: LockedConversation, row: Row, now: datetime
+) -> list[Row]:
+    """Earlier messages of the conversation that are not out yet; settles attempts that ended unheard."""
+    in_hand: list[Row] = []
+    key = {"conversation": conversation.id, "message": row["message_id"]}
     for earlier in connection.execute(_EARLIER, key).mappings().all():
         if expired(State(earlier["state"]), earlier["lease_expires_at"], now):
             move(connection, conversation, earlier, State.DELIVERY_UNKNOWN, now)
-        elif earlier["state"] == State.SENDING or earlier["updated_at"] + WAITS_FOR_EARLIER > now:
-            waiting = True
-    return waiting
+        else:
+            in_hand.append(earlier)
+    return in_hand
+
+
+def _lost_place(earlier: Row, row: Row, now: datetime) -> bool:
+    return lost_place(
+        State(earlier["state"]),
+        updated_at=earlier["updated_at"],
+        published_at=earlier["published_at"],
+        waits_until=row["lease_expires_at"],
+        now=now,
+    )
+
+
+def _note_waiting(connection: Connection, row: Row, answer: Claim, now: datetime) -> None:
+    """Remember that a queued message asked: later ones see that it lives, and it waits for earlier ones for a
+    while only.
+    """
+    values: dict[str, Any] = {}
+    if now - row["updated_at"] >= HEARD_EVERY:
+        values["updated_at"] = now
+    if answer.reason == BEHIND and row["lease_expires_at"] is None:
+        values["lease_expires_at"] = now + WAITS_FOR_EARLIER
+    if values:
+        _change(connection, row["id"], **values)
+
+
+def _put_aside(
+    connection: Connection, conversation: LockedConversation, lost: Sequence[Row], now: datetime
+) -> None:
+    """What a later message has overtaken is never sent after it; who waits for it goes to a person."""
+    if not lost:
+        return
+    failed = update(outbox).where(outbox.c.id.in_([row["id"] for row in lost]))
+    connection.execute(failed.values(state=str(State.FAILED)))
+    for row in lost:
+        values = {"error_code": PUT_ASIDE, "error_detail": EXPLANATIONS[PUT_ASIDE]}
+        move(connection, conversation, row, State.FAILED, now, **values)
 
 
 def move(

@@ -10,7 +10,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.common.errors import Kind, ServiceError
-from services.escalation.outbox import Claim, Finding, Outbound, State, Verdict, claim, report, settle
+from services.escalation.outbox import (
+    WAITS_FOR_EARLIER,
+    Claim,
+    Finding,
+    Outbound,
+    State,
+    Verdict,
+    claim,
+    lost_place,
+    report,
+    settle,
+)
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 _ORDER = [State.SENT, State.DELIVERED, State.READ]
@@ -60,6 +71,31 @@ def test_a_person_who_took_over_silences_replies_alone() -> None:
 def test_order_is_kept() -> None:
     answer = claimed(outbound(State.QUEUED), earlier=True)
     assert answer.verdict is Verdict.BUSY and answer.retry_after > 0
+
+
+@given(
+    st.sampled_from(State),
+    st.integers(0, 10_000),
+    st.none() | st.integers(0, 10_000),
+    st.none() | st.integers(0, 10_000),
+)
+def test_an_earlier_message_is_waited_for_until_nothing_was_heard_of_it_for_long(
+    state: State, updated: int, published: int | None, asked: int | None
+) -> None:
+    def ago(seconds: int | None) -> datetime | None:
+        return None if seconds is None else NOW - timedelta(seconds=seconds)
+
+    first_asked = ago(asked)
+    lost = lost_place(
+        state,
+        updated_at=NOW - timedelta(seconds=updated),
+        published_at=ago(published),
+        waits_until=None if first_asked is None else first_asked + WAITS_FOR_EARLIER,
+        now=NOW,
+    )
+    silent = min(updated, updated if published is None else published)
+    limit = WAITS_FOR_EARLIER.total_seconds()
+    assert lost == (state is State.QUEUED and asked is not None and min(silent, asked) >= limit)
 
 
 states = st.sampled_from(State)
