@@ -14,14 +14,9 @@ from sqlalchemy.exc import StatementError
 from services.common.errors import Kind, ServiceError
 from services.escalation.migrations.upgrade import upgrade
 from services.escalation.store import deferred, wakeups
-from services.escalation.store.database import (
-    RACE,
-    Database,
-    database_for,
-    parse_url,
-    write_through_races,
-)
+from services.escalation.store.database import RACE, Database, write_through_races
 from services.escalation.store.housekeeping_schema import leases
+from services.escalation.store.opening import database_for, parse_url
 from services.escalation.store.records import add_event
 from services.escalation.store.schema import events, tenant_secrets
 from tests.integration.store.database_fixtures import database, url
@@ -166,6 +161,19 @@ async def test_an_event_that_cannot_be_stored_fails_its_unit_alone(database: Dat
         return_exceptions=True,
     )
     assert [type(result) for result in results] == [type(None), type(None), ServiceError, type(None)]
+    assert sorted(await database.read(words)) == ["a", "b", "c"]
+
+
+async def test_what_cannot_be_put_together_for_the_end_fails_its_unit_alone(database: Database) -> None:
+    def unreadable(connection: Connection) -> None:
+        deferred.insert_later(connection, insert(events), {deferred.GATHERED: object()})
+
+    units = [lambda c: tell(c, "a"), unreadable, lambda c: tell(c, "b")]
+    async with asyncio.timeout(10):
+        results = await asyncio.gather(*(database.write(unit) for unit in units), return_exceptions=True)
+    assert results[0] is results[2] is None and isinstance(results[1], TypeError)
+    # And whoever comes later is served.
+    await database.write(lambda c: tell(c, "c"))
     assert sorted(await database.read(words)) == ["a", "b", "c"]
 
 
