@@ -51,22 +51,27 @@ REPLY: Final = "reply"
 UNDELIVERED: Final = "delivery_failed"
 CHANNEL_MISSING: Final = "channel_missing"
 WINDOW_CLOSED: Final = "window_closed"
-# Its queue message is a dead letter: nobody will send it.
+# Its queue message is a dead letter, or never came: nobody will send it.
 PUT_ASIDE: Final = "put_aside"
+# Why a claim has to come again.
+BEHIND: Final = "an earlier message is not out yet"
 # In words, for the agent who wonders why nothing was sent.
 EXPLANATIONS: Final[Mapping[str, str]] = {
     CHANNEL_MISSING: "the tenant has no such channel any more",
     WINDOW_CLOSED: "the customer wrote last more than 24 hours ago, and the channel takes no free text since "
     "then: write again when they do",
+    PUT_ASIDE: "it never came from its queue, and a later message was waiting: it went out without this one",
 }
 BUSY_SECONDS: Final = 1.0
 # While the provider refuses the channel's token nothing is lost by waiting for a new one; now and then one
 # message tries whether it was a passing whim.
 TROUBLED_SECONDS: Final = 20.0
 TROUBLED_LOOK: Final = timedelta(minutes=15)
-# An earlier message that is queued and stays so has lost its place in the queue: it must not silence the
-# rest.
+# An earlier message of which nothing is heard for so long, while a later one asks, has lost its place in the
+# queue: it must not silence the rest.
 WAITS_FOR_EARLIER: Final = timedelta(minutes=30)
+# How old the last sign of life of a message may be that asks and has to wait.
+HEARD_EVERY: Final = timedelta(minutes=5)
 
 _ALL_ENDS: Final = frozenset({State.SENT, State.DELIVERED, State.READ, State.FAILED})
 # What may follow each state. What the provider says of a message it took is worth more than what we
@@ -116,6 +121,24 @@ def expired(state: State, lease_expires_at: datetime | None, now: datetime) -> b
     return state is State.SENDING and (lease_expires_at is None or lease_expires_at <= now)
 
 
+def lost_place(
+    state: State,
+    *,
+    updated_at: datetime,
+    published_at: datetime | None,
+    waits_until: datetime | None,
+    now: datetime,
+) -> bool:
+    """Whether an earlier message is not waited for any more.
+
+    `waits_until`: until when the later one waits at least, counted from when it first asked (None: it has
+    not): however long the earlier one has been silent, both may have been held up by the same trouble.
+    """
+    if state is not State.QUEUED or waits_until is None:
+        return False
+    return now >= max(waits_until, max(updated_at, published_at or updated_at) + WAITS_FOR_EARLIER)
+
+
 def claim(
     row: Outbound,
     *,
@@ -155,23 +178,36 @@ def claim(
                     Verdict.BUSY, reason="the channel must be connected anew", retry_after=TROUBLED_SECONDS
                 )
             if earlier:
-                return Claim(
-                    Verdict.BUSY, reason="an earlier message is not out yet", retry_after=BUSY_SECONDS
-                )
+                return Claim(Verdict.BUSY, reason=BEHIND, retry_after=BUSY_SECONDS)
             return Claim(Verdict.SEND, State.SENDING)
 
 
-def report(row: Outbound, reported: State, attempt: int) -> State | None:
+def report(
+    row: Outbound, reported: State, attempt: int, *, outdated: bool = False, of_another_send: bool = False
+) -> State | None:
     """The state that follows a report, None where nothing does. QUEUED: the attempt surely reached nobody.
 
-    `attempt`: that of the reporter; 0 for what the provider says.
+    `attempt`: that of the reporter; 0 for what the provider says. `outdated`: a person has the conversation
+    or has written to the customer since: a reply that reached nobody is not said after that.
+    `of_another_send`: the provider knows what it speaks of by another id than that of the last send.
     """
     if reported in _OF_THE_ATTEMPT and attempt != row.attempt:
         return None
-    # An old attempt's failure says nothing of the present one.
-    if reported is State.FAILED and attempt not in (0, row.attempt):
+    # An old attempt's failure says nothing of the present one, nor of one that is still to come.
+    of_an_old_one = bool(attempt) or of_another_send or row.state is State.QUEUED
+    if reported is State.FAILED and attempt != row.attempt and of_an_old_one:
         return None
-    return reported if reported in _NEXT[row.state] else None
+    if reported not in _NEXT[row.state]:
+        return None
+    return State.CANCELLED if reported is State.QUEUED and outdated and row.kind == REPLY else reported
+
+
+def of_unknown_attempt(row: Outbound, reported: State, attempt: int, *, provider_id: str) -> bool:
+    """Whether a failure may be that of an earlier attempt as well as that of the present one, whose id
+    (`provider_id`: what the row has of it) only its own report will tell.
+    """
+    first = row.attempt <= 1
+    return reported is State.FAILED and not (attempt or first or provider_id) and row.state is State.SENDING
 
 
 def settle(row: Outbound, finding: Finding, *, active: bool, now: datetime) -> State:

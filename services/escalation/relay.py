@@ -2,7 +2,8 @@
 
 At least once: a row is marked after the broker's confirm, and whoever gets it twice knows it by its id. One
 relay works at a time among all processes; another takes over when its lease runs out. It is woken by commits
-of its own process and looks for those of others. Nothing waits for it: while the broker is away rows stay.
+of its own process and looks for those of others. Nothing waits for it: while the broker is away rows stay;
+a queue that takes nothing holds up its own channel alone.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from services.common.metrics import REGISTRY
 from services.common.queue.port import Envelope, Queue, QueueName, QueueUnavailable
 from services.common.queue.topology import Partitions
 from services.escalation.outbox import State
+from services.escalation.refused_queues import FIRST_PAUSE, LONGEST_PAUSE, RefusedQueues
 from services.escalation.servicers.insight_lists import event_message
 from services.escalation.servicers.translation import channel_kind, timestamp
 from services.escalation.store import leases, wakeups
@@ -41,8 +43,10 @@ LEASE_TIME: Final = timedelta(seconds=10)
 _RENEW_SECONDS: Final = 3.0
 _LOOK_SECONDS: Final = 0.3
 _BATCH: Final = 200
-_FIRST_PAUSE: Final = 0.2
-_LONGEST_PAUSE: Final = 5.0
+# Tenant and channel, or this for all events.
+_EVENTS: Final = ("", "")
+# Channels that are left alone by name; beyond that the broker counts as away for all.
+_MOST_REFUSED: Final = 500
 _TOPICS: Final = frozenset({wakeups.OUTBOX, wakeups.EVENTS})
 
 Row = Mapping[Any, Any]
@@ -73,6 +77,7 @@ class Relay:
         self._task: asyncio.Task[None] | None = None
         self._deafen: Callable[[], None] = lambda: None
         self._renew_at = 0.0
+        self._refused: RefusedQueues[tuple[str, str]] = RefusedQueues()
 
     def open(self) -> None:
         """Begin."""
@@ -85,7 +90,7 @@ class Relay:
         self._stop.set()
         self._woken.set()
         if self._task is not None:
-            await asyncio.wait({self._task}, timeout=_LONGEST_PAUSE)
+            await asyncio.wait({self._task}, timeout=LONGEST_PAUSE)
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
             self._task = None
@@ -101,15 +106,14 @@ class Relay:
         while not self._stop.is_set():
             await self._wait(pause or _LOOK_SECONDS, heed_commits=not pause)
             try:
-                if await self._leads():
-                    while await self._publish_batch() and not self._stop.is_set():
-                        pass
+                while await self._leads() and await self._publish_batch() and not self._stop.is_set():
+                    pass
                 pause = 0.0
             except (QueueUnavailable, ServiceError) as error:
-                pause = min(_LONGEST_PAUSE, max(_FIRST_PAUSE, pause * 2))
+                pause = min(LONGEST_PAUSE, max(FIRST_PAUSE, pause * 2))
                 _log.warning("nothing can be published for now", error=str(error), again_in=pause)
             except Exception:  # the boundary of the task: a fault must not end the relay for good
-                pause = _LONGEST_PAUSE
+                pause = LONGEST_PAUSE
                 _log.exception("relay failed")
 
     async def _wait(self, seconds: float, *, heed_commits: bool) -> None:
@@ -136,23 +140,62 @@ class Relay:
 
     async def _publish_batch(self) -> bool:
         """Publish what waits; True: there may be more. What went out is marked before it raises."""
-        rows, news = await self._database.read(_unpublished)
-        failures: list[BaseException] = []
+        seconds = asyncio.get_running_loop().time
+        left_alone = self._refused.left_alone(seconds())
+        rows, news = await self._database.read(partial(_unpublished, left_alone=left_alone))
+        failures: list[_Failure] = []
         sent = await _each(
-            [_Item(row["id"], row["conversation_id"], partial(self._publish, row)) for row in rows], failures
+            [
+                _Item(
+                    row["id"],
+                    row["conversation_id"],
+                    (row["tenant_id"], row["channel"]),
+                    partial(self._publish, row),
+                )
+                for row in rows
+            ],
+            failures,
         )
         told = await _each(
-            [_Item(row.id, row.conversation_id or row.id, partial(self._publish_event, row)) for row in news],
+            [
+                _Item(row.id, row.conversation_id or row.id, _EVENTS, partial(self._publish_event, row))
+                for row in news
+            ],
             failures,
         )
         if sent or told:
             now = self._clock.now()
-            await self._database.write(partial(_mark, sent=sent, told=told, now=now))
+            ids = {item.id for item in sent}
+            out = [row for row in rows if row["id"] in ids]
+            await self._database.write(partial(_mark, sent=out, told=[item.id for item in told], now=now))
             PUBLISHED.labels("outbound").inc(len(sent))
             PUBLISHED.labels("event").inc(len(told))
-        if failures:
-            raise failures[0]
+        self._heed([*sent, *told], failures, seconds())
         return len(rows) == _BATCH or len(news) == _BATCH
+
+    def _heed(self, done: Sequence[_Item], failures: Sequence[_Failure], now: float) -> None:
+        """Leave alone what takes nothing. Raises where something else failed, or too much."""
+        refused = {failure.item.queue for failure in failures}
+        for queue in {item.queue for item in done} - refused:
+            self._refused.took(queue, now)
+        for failure in failures:
+            if not isinstance(failure.error, QueueUnavailable):
+                raise failure.error
+        if not failures:
+            return
+        pause = max(self._refused.refused(queue, now) for queue in refused)
+        first = failures[0]
+        if len(self._refused) > _MOST_REFUSED:
+            self._refused.forget()
+            raise first.error
+        _log.warning(
+            "nothing can be published for now",
+            error=str(first.error),
+            tenant=first.item.queue[0],
+            channel=first.item.queue[1],
+            queues=len(refused),
+            again_in=pause,
+        )
 
     async def _publish(self, row: Row) -> None:
         message = outbound_message(row)
@@ -200,32 +243,45 @@ class Relay:
         await self._queue.publish_event(f"tenant.{message.tenant_id}.{message.type}", envelope)
 
 
-def _unpublished(connection: Connection) -> tuple[Sequence[Row], Sequence[Any]]:
-    return store.unpublished(connection, limit=_BATCH), events.unpublished(connection, limit=_BATCH)
+def _unpublished(
+    connection: Connection, left_alone: Sequence[tuple[str, str]]
+) -> tuple[Sequence[Row], Sequence[Any]]:
+    channels = [queue for queue in left_alone if queue != _EVENTS]
+    news = [] if _EVENTS in left_alone else events.unpublished(connection, limit=_BATCH)
+    return store.unpublished(connection, limit=_BATCH, but=channels), news
 
 
 class _Item(NamedTuple):
-    """One row to publish, after those before it with the same `order`."""
+    """One row to publish to `queue` (as in RefusedQueues), after those before it with the same `order`."""
 
     id: str
     order: str
+    queue: tuple[str, str]
     publish: Callable[[], Awaitable[None]]
 
 
-async def _each(items: Sequence[_Item], failures: list[BaseException]) -> list[str]:
-    """Publish all, those of one order after another; the ids of those that went out."""
+class _Failure(NamedTuple):
+    item: _Item
+    error: Exception
+
+
+async def _each(items: Sequence[_Item], failures: list[_Failure]) -> list[_Item]:
+    """Publish all, those of one order after another; those that went out. One that fails ends its order."""
     groups: dict[str, list[_Item]] = {}
     for item in items:
         groups.setdefault(item.order, []).append(item)
-    done: list[str] = []
+    done: list[_Item] = []
 
     async def go(group: Sequence[_Item]) -> None:
         for item in group:
-            await item.publish()
-            done.append(item.id)
+            try:
+                await item.publish()
+            except Exception as error:  # told by whoever called, when the others are out
+                failures.append(_Failure(item, error))
+                return
+            done.append(item)
 
-    results = await asyncio.gather(*(go(group) for group in groups.values()), return_exceptions=True)
-    failures.extend(result for result in results if result is not None)
+    await asyncio.gather(*(go(group) for group in groups.values()))
     return done
 
 
@@ -250,7 +306,7 @@ def outbound_message(row: Row) -> OutboundMessage:
     )
 
 
-def _mark(connection: Any, *, sent: Sequence[str], told: Sequence[str], now: Any) -> None:
+def _mark(connection: Any, *, sent: Sequence[Row], told: Sequence[str], now: Any) -> None:
     if sent:
         store.mark_published(connection, sent, now)
     if told:

@@ -67,6 +67,33 @@ async def test_a_channel_keeps_its_token_to_itself(world, operator, internal) ->
     assert error.kind is Kind.NOT_FOUND
 
 
+@pytest.mark.parametrize("token", ["EAAB\u00a0token", "EAAB\u200btoken", "EAAB\ntoken", "tökén", " "])
+async def test_a_token_that_no_header_can_carry_is_refused_by_its_field(world, operator, token) -> None:
+    await world.tenant()
+    put = pb.PutChannelRequest(
+        tenant_id="metrica", kind=pb.Channel.WHATSAPP, account_id="1055", access_token=token
+    )
+    error = await refused(operator.tenants.PutChannel(put))
+    assert error.kind is Kind.INVALID and "access_token" in str(error.metadata) + error.message
+    assert "EAAB" not in error.message
+
+
+async def test_white_space_around_a_token_is_taken_off(world, operator, internal) -> None:
+    await world.tenant()
+    await operator.tenants.PutChannel(
+        pb.PutChannelRequest(
+            tenant_id="metrica",
+            kind=pb.Channel.WHATSAPP,
+            account_id="1055",
+            access_token="\u00a0EAAB-token\n",
+        )
+    )
+    resolved = await internal.tenants.ResolveChannel(
+        pb.ResolveChannelRequest(kind=pb.Channel.WHATSAPP, account_id="1055")
+    )
+    assert resolved.access_token == "EAAB-token"
+
+
 async def test_an_account_belongs_to_one_tenant_and_nobody_is_told_whose(world, operator) -> None:
     await world.tenant("metrica")
     await world.tenant("rival")

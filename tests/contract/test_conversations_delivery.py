@@ -160,6 +160,13 @@ async def test_messages_of_a_conversation_go_out_in_order(world: World) -> None:
     assert (await claim(world, second)).verdict == Claim.SEND
 
 
+async def test_an_outbound_message_goes_by_the_id_of_its_message(world: World) -> None:
+    # Ids of messages rise within a conversation whatever clocks the processes have that write to it.
+    made = [await queued(world, number) for number in (1, 2, 3)]
+    rows = await world.rows(outbox)
+    assert [row["id"] for row in rows] == [row["message_id"] for row in rows] == made
+
+
 async def test_an_unknown_delivery_does_not_block_what_follows(world: World) -> None:
     first = await queued(world, 1)
     second = await queued(world, 2)

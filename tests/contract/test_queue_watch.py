@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from metachat.channel.v1.channel_pb2 import InboundMessage
 from metachat.escalation.v1 import tenant_pb2
 from metachat.escalation.v1.conversation_pb2 import CompleteTurnRequest, Draft
 
-from services.common.queue.dead_letters import KEEP, DeadLetter, Keep
+from services.common.queue.dead_letters import DISCARD, KEEP, MOST_LETTERS, DeadLetter, Decide, Keep
+from services.common.queue.port import Depth, Queue, QueueUnavailable
 from services.common.queue.topology import DELIVERY_LIMIT, QueueName
 from services.escalation.queues import metrics
 from services.escalation.queues.watch import QueueWatch
@@ -32,8 +34,8 @@ pytestmark = pytest.mark.timeout(90)
 
 
 @asynccontextmanager
-async def watching(place: Place) -> AsyncIterator[QueueWatch]:
-    """Another process than the running service, with its own look at everything."""
+async def watching(place: Place, queue: Any = None) -> AsyncIterator[QueueWatch]:
+    """Another process than the running service, with its own look at everything, through `queue` if given."""
     database = place.world.database
     directory = TenantDirectory(database, SecretBox(KEY))
     await directory.open()
@@ -47,7 +49,7 @@ async def watching(place: Place) -> AsyncIterator[QueueWatch]:
     watch = QueueWatch(
         database=database,
         directory=directory,
-        queue=place.queue,
+        queue=queue or place.queue,
         desk=desk,
         clock=place.world.clock,
         partitions=place.partitions,
@@ -104,6 +106,91 @@ async def test_whoever_could_not_be_told_is_told_once_escalation_can(place: Plac
     assert len(await place.world.rows(events, events.c.type == "human_handoff.requested")) == 1
     (letter,) = (await place.until_total(1)).dead_letters
     assert letter.reason == "INTERNAL: tries used up"
+
+
+async def test_told_letters_hide_none_of_which_nobody_was_told(place: Place) -> None:
+    name, message = place.name("7"), inbound(place.tenant, 7)
+    for start in range(0, MOST_LETTERS, 100):
+        await asyncio.gather(
+            *(
+                place.queue.publish(name, replace(message, message_id=f"old-{number}", ordering_key=""))
+                for number in range(start, start + 100)
+            )
+        )
+    await place.queue.publish(name, message)
+    async with place.queue.consume([name], prefetch=100) as consumer:
+        for _ in range(MOST_LETTERS + 1):
+            delivery = await asyncio.wait_for(anext(consumer), 20)
+            told = delivery.envelope.message_id != message.message_id
+            await delivery.dead_letter("INTERNAL: tries used up", told=told)
+    await place.until_counted(MOST_LETTERS + 1)
+    async with watching(place) as watch:
+        await until_leading(watch)
+    rows = await place.world.rows(handoffs, handoffs.c.tenant_id == place.tenant)
+    assert [row["reason"] for row in rows] == ["processing_failed"]
+    assert await place.queue.sweep_dead_letters(name, lambda _: KEEP, limit=MOST_LETTERS, untold=True) == 0
+    # The others lie as they lay; then they go, so that no other test has to look at them.
+    assert await place.queue.sweep_dead_letters(name, lambda _: KEEP, limit=MOST_LETTERS) == MOST_LETTERS
+    await place.queue.sweep_dead_letters(name, lambda _: DISCARD, limit=MOST_LETTERS)
+
+
+class OneBroken:
+    """A queue of which one place does not answer."""
+
+    def __init__(self, queue: Queue, broken: QueueName) -> None:
+        self._queue, self._broken = queue, broken
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._queue, name)
+
+    async def depths(self, names: Sequence[QueueName]) -> list[Depth]:
+        return [await self.depth(name) for name in names]
+
+    async def depth(self, name: QueueName) -> Depth:
+        self._refuse(name, "outbound")
+        return await self._queue.depth(name)
+
+    async def sweep_dead_letters(
+        self, place: QueueName | None, decide: Decide, *, limit: int, untold: bool = False
+    ) -> int:
+        self._refuse(place, "inbound")
+        return await self._queue.sweep_dead_letters(place, decide, limit=limit, untold=untold)
+
+    def _refuse(self, name: QueueName | None, direction: str) -> None:
+        if name == replace(self._broken, direction=direction):
+            raise QueueUnavailable("RabbitMQ did not confirm within 25 s")
+
+
+async def test_a_queue_that_cannot_be_looked_at_keeps_nobody_elses_people_from_being_told(
+    place: Place,
+) -> None:
+    other = "a" + place.tenant  # before it in the order
+    await place.world.tenants().CreateTenant(tenant_pb2.CreateTenantRequest(id=other, name="Other"))
+    await place.world.tenants().PutChannel(
+        tenant_pb2.PutChannelRequest(
+            tenant_id=other, kind=tenant_pb2.Channel.WHATSAPP, account_id=other, access_token="s"
+        )
+    )
+    broken = place.partitions.of(QueueName(other, "whatsapp", "inbound"), "7")
+    for name, tenant in ((broken, other), (place.name("7"), place.tenant)):
+        await place.queue.publish(name, inbound(tenant, 7))
+        async with place.queue.consume([name], prefetch=1) as consumer:
+            delivery = await asyncio.wait_for(anext(consumer), 10)
+            await delivery.dead_letter("INTERNAL: tries used up", told=False)
+    await place.until_total(1)
+    async with watching(place, OneBroken(place.queue, broken)) as watch:
+        await until_leading(watch)
+    told = [row["tenant_id"] for row in await place.world.rows(handoffs)]
+    assert told == [place.tenant]
+    # Once it answers, its own people are told too.
+    async with watching(place) as watch:
+        await until_leading(watch)
+    assert sorted([row["tenant_id"] for row in await place.world.rows(handoffs)]) == [other, place.tenant]
+    for direction in ("inbound", "outbound"):
+        for name in place.partitions.all(QueueName(other, "whatsapp", direction)):
+            async with asyncio.timeout(20):
+                while not await place.queue.retire(name, "the test is over"):  # noqa: ASYNC110 - as consumers go
+                    await asyncio.sleep(0.05)
 
 
 async def test_what_was_written_in_a_group_is_handed_to_nobody(place: Place) -> None:
@@ -174,6 +261,33 @@ async def test_what_a_deleted_tenant_left_is_kept_and_its_queues_go(place: Place
     listed = await place.letters(tenant_id="-", page_size=500)
     assert {letter.id for letter in found} <= {letter.id for letter in listed.dead_letters}
     assert (await place.letters()).total == 2
+
+
+async def test_what_waited_for_a_channel_that_went_is_not_said_to_wait_for_ever(place: Place) -> None:
+    turn = await place.world.conversations().BeginTurn(
+        begin_request(InboundMessage.FromString(inbound(place.tenant, 7).body), enabled=True)
+    )
+    await place.world.conversations().CompleteTurn(
+        CompleteTurnRequest(
+            tenant_id=place.tenant,
+            turn_id=turn.turn_id,
+            fence=turn.draft.fence,
+            draft=Draft(reply="It is on its way.", responder="test"),
+        )
+    )
+    await place.world.tenants().DeleteChannel(
+        tenant_pb2.DeleteChannelRequest(tenant_id=place.tenant, kind=tenant_pb2.Channel.WHATSAPP)
+    )
+    place.world.clock.advance(60)
+    async with watching(place) as watch:
+        await until_leading(watch)
+        async with asyncio.timeout(30):
+            while (await place.world.rows(outbox))[0]["state"] == "queued":
+                await watch.run_once()
+    (row,) = await place.world.rows(outbox)
+    assert (row["state"], row["error_code"]) == ("failed", "channel_missing")
+    rows = await place.world.rows(handoffs, handoffs.c.tenant_id == place.tenant)
+    assert [row["reason"] for row in rows] == ["delivery_failed"]
 
 
 async def test_everything_is_counted_with_few_labels(place: Place) -> None:

@@ -58,6 +58,13 @@ class Place:
                 await asyncio.sleep(0.05)
         return found
 
+    async def until_counted(self, count: int) -> None:
+        """Until the broker counts so many dead letters of the tenant."""
+        names = self.partitions.all(QueueName(self.tenant, "whatsapp", "inbound"))
+        async with asyncio.timeout(30):
+            while sum(depth.dead_letters for depth in await self.queue.depths(names)) < count:  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+
     async def put_aside(self, count: int, reason: str = "no use") -> list[str]:
         """Messages of as many customers; the ids of the dead letters by the number of the message."""
         for number in range(count):

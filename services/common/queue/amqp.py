@@ -148,9 +148,11 @@ class AmqpQueue:
                 found[rung] = count[0]
         return found
 
-    async def sweep_dead_letters(self, place: QueueName | None, decide: Decide, *, limit: int) -> int:
+    async def sweep_dead_letters(
+        self, place: QueueName | None, decide: Decide, *, limit: int, untold: bool = False
+    ) -> int:
         async with self._guard(_SWEEP_TIMEOUT) as session:
-            return await self._desk.sweep(session, place, decide, limit)
+            return await self._desk.sweep(session, place, decide, limit, untold=untold)
 
     async def retire(self, name: QueueName, reason: str) -> bool:
         async with self._guard(_SWEEP_TIMEOUT) as session:

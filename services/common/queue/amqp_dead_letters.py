@@ -44,7 +44,15 @@ class DeadLetterDesk:
         self._counting = Counting()
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
-    async def sweep(self, session: Session, place: QueueName | None, decide: Decide, limit: int) -> int:
+    async def sweep(
+        self,
+        session: Session,
+        place: QueueName | None,
+        decide: Decide,
+        limit: int,
+        *,
+        untold: bool = False,
+    ) -> int:
         """See `Queue.sweep_dead_letters`."""
         queue = topology.UNROUTED_QUEUE if place is None else place.dead_letter
         async with self.alone(session, queue):
@@ -52,7 +60,11 @@ class DeadLetterDesk:
                 return 0
             most = min(limit, MOST_LETTERS)
             numbering = Numbering()
-            async with held(session, queue, limit=most, most_bytes=MOST_BYTES) as (channel, messages):
+            wanted = _silent if untold else None
+            async with held(session, queue, limit=most, most_bytes=MOST_BYTES, wanted=wanted) as (
+                channel,
+                messages,
+            ):
                 for message in messages:
                     letter = to_dead_letter(message, place, numbering)
                     await self._carry_out(session, channel, message, letter, decide)
@@ -230,6 +242,12 @@ def explained(properties: Basic.Properties, reason: str, name: QueueName) -> Bas
         message_type=properties.message_type,
         timestamp=properties.timestamp,
     )
+
+
+def _silent(message: DeliveredMessage) -> bool:
+    """See `DeadLetter.silent`."""
+    headers = message.header.properties.headers or {}
+    return topology.UNTOLD in headers or not headers.get(topology.DEAD_LETTER_REASON)
 
 
 def _broker_reason(properties: Basic.Properties) -> str:

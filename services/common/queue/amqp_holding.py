@@ -1,7 +1,7 @@
 """Takes messages of a queue into one hand for a moment, and gives back in order what was not settled."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 
 from aiormq.abc import AbstractChannel, DeliveredMessage
@@ -15,6 +15,11 @@ from services.common.queue.port import QueueUnavailable
 _QUIET = 1.0
 _MOMENT = 0.05
 _LOCK_PAUSE = 0.05
+# Of messages that are only passed by: within the time that callers have for the whole of it.
+_PASSING_SECONDS = 15.0
+
+# Whether a message is one to hold.
+Wanted = Callable[[DeliveredMessage], bool]
 
 
 @asynccontextmanager
@@ -64,31 +69,41 @@ class Counting:
 
 @asynccontextmanager
 async def held(
-    session: Session, queue: str, *, limit: int, most_bytes: int
+    session: Session,
+    queue: str,
+    *,
+    limit: int,
+    most_bytes: int,
+    wanted: Wanted | None = None,
 ) -> AsyncIterator[tuple[AbstractChannel, list[DeliveredMessage]]]:
     """Up to `limit` messages from the head of the queue, and the channel to acknowledge them on.
 
+    `wanted`: which to give; the bodies of others are not kept, and they count towards no bound.
     At the end the channel is closed: what was not acknowledged is back at its place at once and in order.
     """
     channel = await session.channel()
     try:
         try:
-            messages = await _poll(channel, queue, limit, most_bytes)
+            messages = await _poll(channel, queue, limit, most_bytes, wanted)
         except AMQPChannelError:
             # One that has a single active consumer refuses to be polled.
             channel = await session.channel()
-            messages = await _subscribe(channel, queue, limit, most_bytes)
+            messages = await _subscribe(channel, queue, limit, most_bytes, wanted)
         yield channel, messages
     finally:
         with suppress(*DRIVER_ERRORS):  # lost with its connection, the broker has taken everything back
             await channel.close()
 
 
-async def _poll(channel: AbstractChannel, queue: str, limit: int, most_bytes: int) -> list[DeliveredMessage]:
+async def _poll(
+    channel: AbstractChannel, queue: str, limit: int, most_bytes: int, wanted: Wanted | None
+) -> list[DeliveredMessage]:
     """One question for each message. Lengths are no help: the broker tells them a little late."""
     messages: list[DeliveredMessage] = []
     size = 0
-    while len(messages) < limit and size < most_bytes:
+    clock = asyncio.get_running_loop().time
+    deadline = clock() + _PASSING_SECONDS
+    while len(messages) < limit and size < most_bytes and (wanted is None or clock() < deadline):
         message = await channel.basic_get(queue)
         if isinstance(message.delivery, Basic.GetEmpty):
             # What another hand has just given back takes a moment.
@@ -96,13 +111,14 @@ async def _poll(channel: AbstractChannel, queue: str, limit: int, most_bytes: in
             message = await channel.basic_get(queue)
             if isinstance(message.delivery, Basic.GetEmpty):
                 break
-        messages.append(message)
-        size += len(message.body)
+        if wanted is None or wanted(message):
+            messages.append(message)
+            size += len(message.body)
     return messages
 
 
 async def _subscribe(
-    channel: AbstractChannel, queue: str, limit: int, most_bytes: int
+    channel: AbstractChannel, queue: str, limit: int, most_bytes: int, wanted: Wanted | None
 ) -> list[DeliveredMessage]:
     arrived: asyncio.Queue[DeliveredMessage | None] = asyncio.Queue()
 
@@ -110,7 +126,8 @@ async def _subscribe(
         arrived.put_nowait(message)
 
     channel.closing.add_done_callback(lambda _: arrived.put_nowait(None))
-    await channel.basic_qos(prefetch_count=min(limit, 65_535))
+    # 0: without a bound, because what is passed by stays in hand too.
+    await channel.basic_qos(prefetch_count=0 if wanted is not None else min(limit, 65_535))
     await channel.basic_consume(queue, on_message)
     messages: list[DeliveredMessage] = []
     size = 0
@@ -122,6 +139,7 @@ async def _subscribe(
             break
         if message is None:
             raise QueueUnavailable("the connection was lost while messages were looked at")
-        messages.append(message)
-        size += len(message.body)
+        if wanted is None or wanted(message):
+            messages.append(message)
+            size += len(message.body)
     return messages

@@ -51,6 +51,11 @@ class DeadLetter:
     unrouted: bool = False
     untold: bool = False
 
+    @property
+    def silent(self) -> bool:
+        """Whether whoever waits for it was not told."""
+        return self.by_broker or self.untold
+
 
 @dataclass(frozen=True, slots=True)
 class Keep:

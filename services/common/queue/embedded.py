@@ -93,11 +93,13 @@ class EmbeddedQueue:
         assert isinstance(found, dict)  # noqa: S101 - what `QueueFile.delays` returns
         return found
 
-    async def sweep_dead_letters(self, place: QueueName | None, decide: Decide, *, limit: int) -> int:
+    async def sweep_dead_letters(
+        self, place: QueueName | None, decide: Decide, *, limit: int, untold: bool = False
+    ) -> int:
         # One unit: the file's lock keeps two sweeps apart, and a replay and its removal are one.
         shown = await self._within(
             _SWEEP_TIMEOUT,
-            lambda file, now: embedded_dead_letters.sweep(file, place, decide, limit, now),
+            lambda file, now: embedded_dead_letters.sweep(file, place, decide, limit, now, untold=untold),
             durable=True,
         )
         return int(shown)

@@ -22,20 +22,25 @@ from services.common.queue.topology import QueueName
 # What `QueueFile.end_holder` writes.
 _BY_THE_FILE = "delivery_limit"
 _WORDS = "delivery_limit: handed out too often without being settled"
+# See `DeadLetter.silent`: told ones are left out before their bodies are read.
+_SILENT = f"AND (dead_reason = '{_BY_THE_FILE}' OR instr(headers, '\"{topology.UNTOLD}\"'))"
 _COLUMNS = (
     "seq, ordering_key, tries, parked, first_failure, dead_reason, dead_at, published_at, message_id, type,"
     " headers, body"
 )
 
 
-def sweep(file: QueueFile, place: QueueName | None, decide: Decide, limit: int, now: float) -> int:
+def sweep(
+    file: QueueFile, place: QueueName | None, decide: Decide, limit: int, now: float, *, untold: bool = False
+) -> int:
     """See `Queue.sweep_dead_letters`."""
     key = topology.UNROUTED if place is None else place.routing_key
     found = file.connection.execute("SELECT id FROM queues WHERE routing_key = ?", (key,)).fetchone()
     if found is None:
         return 0
     rows = file.connection.execute(
-        f"SELECT {_COLUMNS} FROM messages WHERE state = 3 AND queue = ? ORDER BY seq LIMIT ?",  # noqa: S608 - constants
+        f"SELECT {_COLUMNS} FROM messages WHERE state = 3 AND queue = ? {_SILENT if untold else ''}"  # noqa: S608 - constants
+        " ORDER BY seq LIMIT ?",
         (found[0], min(limit, MOST_LETTERS)),
     )
     shown = size = 0

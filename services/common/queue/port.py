@@ -249,10 +249,13 @@ class Queue(Protocol):
     async def waiting_to_return(self) -> Mapping[float, int]:
         """Messages that wait for a retry, by the rung of the ladder (seconds); of all queues together."""
 
-    async def sweep_dead_letters(self, place: QueueName | None, decide: Decide, *, limit: int) -> int:
+    async def sweep_dead_letters(
+        self, place: QueueName | None, decide: Decide, *, limit: int, untold: bool = False
+    ) -> int:
         """Show up to `limit` dead letters of a queue to `decide`, the oldest first, and do what it says.
 
-        `place` None: those whose queue is gone, of all tenants. Gives how many were shown, at most
+        `place` None: those whose queue is gone, of all tenants. `untold`: only those of which nobody was told
+        (`DeadLetter.silent`), however many others lie before them. Gives how many were shown, at most
         `dead_letters.MOST_LETTERS` and `MOST_BYTES`. One sweep of a place at a time among all processes;
         what is not decided stays as it lies. A replay is confirmed before the dead letter goes: a crash
         between the two leaves two copies, never none. Raises QueueUnavailable, also when another sweep holds

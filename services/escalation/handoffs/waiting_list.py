@@ -19,7 +19,7 @@ from services.common.errors import Kind, ServiceError, invalid_field
 from services.escalation.handoffs import rules
 from services.escalation.handoffs.rules import Agent
 from services.escalation.handoffs.summary import Summary, summarise
-from services.escalation.store import conversations, recipients, request_log
+from services.escalation.store import conversations, recipients, request_log, turn_endings
 from services.escalation.store import handoffs as store
 from services.escalation.store.conversations import LockedConversation
 from services.escalation.store.database import Database
@@ -170,6 +170,7 @@ class WaitingList:
         ) -> None:
             if not rules.end(store.state_of(row), act.agent, rules.RETURNED):
                 return
+            turn_endings.hold_open(connection, conversation, now)
             store.change_handoff(
                 connection, act.tenant_id, act.handoff_id, state=rules.RETURNED, ended_at=now
             )
@@ -189,6 +190,7 @@ class WaitingList:
         ) -> None:
             if not rules.end(store.state_of(row), act.agent, rules.CLOSED):
                 return
+            turn_endings.hold_open(connection, conversation, now)
             store.change_handoff(connection, act.tenant_id, act.handoff_id, state=rules.CLOSED, ended_at=now)
             notify(connection, conversation, rules.closed_text(settings, act.agent.name), now)
             conversation.set(status=conversations.CLOSED, assigned_to="")

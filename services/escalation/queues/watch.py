@@ -24,6 +24,7 @@ from services.common.logs import get_logger, turn_context
 from services.common.queue.dead_letters import KEEP, MOST_LETTERS, DeadLetter, Explain, Keep, Replay
 from services.common.queue.port import Depth, Queue, QueueName, QueueUnavailable
 from services.common.queue.topology import CHANNELS, DIRECTIONS, Partitions
+from services.escalation.outbox import CHANNEL_MISSING, EXPLANATIONS
 from services.escalation.queues.desk import connected_channels
 from services.escalation.queues.metrics import Counts
 from services.escalation.servicers.translation import channel_word, moment, storable
@@ -43,7 +44,10 @@ _GRACE: Final = timedelta(seconds=30)
 _REMEMBERED: Final = timedelta(days=30)
 _MOST_DEPARTED: Final = 1000
 _LOOK_ANYWAY: Final = 20
+# Queues that fail in one look before the broker counts as away: each may take half a minute.
+_MOST_SILENT: Final = 3
 _TEXT_BYTES: Final = 16_384
+_PAGE: Final = 200
 _REMOVED: Final = "its tenant or channel was removed"
 _log = get_logger(__name__)
 
@@ -122,7 +126,9 @@ class QueueWatch:
             for channel in channels
         }
         names = [queue for pair in sorted(connected) for queue in self._queues(*pair)]
-        depths = list(zip(names, await self._queue.depths(names), strict=True))
+        depths = await self._depths(names)
+        # Who waits for an answer first: nothing that fails below keeps people from being told.
+        await self._tell_people(depths)
         unrouted = await self._heal_unrouted(connected)
         self._counts.show(
             depths,
@@ -130,9 +136,24 @@ class QueueWatch:
             returning=await self._queue.waiting_to_return(),
             now=self._clock.now().timestamp(),
         )
-        await self._tell_people(depths)
         await self._retire_departed(connected)
         return len(names)
+
+    async def _depths(self, names: Sequence[QueueName]) -> list[tuple[QueueName, Depth]]:
+        """Of those that answer. Raises QueueUnavailable where several do not: the broker is away."""
+        with contextlib.suppress(QueueUnavailable):
+            return list(zip(names, await self._queue.depths(names), strict=True))
+        found: list[tuple[QueueName, Depth]] = []
+        silent = 0
+        for name in names:
+            try:
+                found.append((name, await self._queue.depth(name)))
+            except QueueUnavailable as error:
+                silent += 1
+                if silent == _MOST_SILENT:
+                    raise
+                _log.warning("a queue cannot be counted", queue=name.queue, error=str(error))
+        return found
 
     async def _tell_people(self, depths: Sequence[tuple[QueueName, Depth]]) -> None:
         """Look where dead letters have come, and hand over those that nobody was told of."""
@@ -140,24 +161,39 @@ class QueueWatch:
         if self._looks % _LOOK_ANYWAY == 0:
             # One that came and one that went leave the number as it was.
             self._seen_dead.clear()
+        failed = 0
         for name, depth in depths:
             if depth.dead_letters == self._seen_dead.get(name, 0):
                 continue
-            silent: list[DeadLetter] = []
+            try:
+                if await self._tell_of(name):
+                    self._seen_dead[name] = depth.dead_letters
+            except QueueUnavailable as error:
+                # Its customers wait for the next look; those of the queues behind it must not.
+                failed += 1
+                if failed == _MOST_SILENT:
+                    raise
+                _log.warning("dead letters cannot be looked at", queue=name.dead_letter, error=str(error))
+
+    async def _tell_of(self, name: QueueName) -> bool:
+        """Hand over what lies silent in the dead letters of a queue; True: there was nothing."""
+        silent: list[DeadLetter] = []
+        await self._queue.sweep_dead_letters(
+            name, partial(_keep, found=silent), limit=MOST_LETTERS, untold=True
+        )
+        told: dict[str, str] = {}
+        for letter in silent:
+            try:
+                told[letter.id] = await self._hand_over(letter)
+            except ServiceError as error:
+                # The others need not wait for it: it is tried again with the next look.
+                _log.warning("a dead letter waits to be handed over", error=error.message)
+        if told:
             await self._queue.sweep_dead_letters(
-                name, partial(_keep_silent, found=silent), limit=MOST_LETTERS
+                name, partial(_explain, told=told), limit=MOST_LETTERS, untold=True
             )
-            told: dict[str, str] = {}
-            for letter in silent:
-                try:
-                    told[letter.id] = await self._hand_over(letter)
-                except ServiceError as error:
-                    # The others need not wait for it: it is tried again with the next look.
-                    _log.warning("a dead letter waits to be handed over", error=error.message)
-            if told:
-                await self._queue.sweep_dead_letters(name, partial(_explain, told=told), limit=MOST_LETTERS)
-            if len(told) == len(silent):
-                self._seen_dead[name] = depth.dead_letters
+        # What is beyond the bounds of one look, or could not be handed over, is looked for again.
+        return not silent
 
     async def _hand_over(self, letter: DeadLetter) -> str:
         """Record the customer's message, hand its conversation to a person; the reason to keep.
@@ -259,7 +295,28 @@ class QueueWatch:
                     for queue in self._queues(tenant, channel):
                         done = await self._queue.retire(queue, _REMOVED) and done
             if done:
+                if one:
+                    await self._fail_queued(tenant, one)
                 self._retired.add(departed)
+
+    async def _fail_queued(self, tenant: str, channel: str) -> None:
+        """Say of what waits to be sent that it will not be: its queue is gone, and nobody else would."""
+        query = partial(deliveries.queued_on, tenant_id=tenant, channel=channel, limit=_PAGE)
+        while waiting := await self._database.read(query):
+            failed = 0
+            for outbound_id in waiting:
+                failed += await self._database.write(
+                    partial(
+                        deliveries.never_sent,
+                        tenant_id=tenant,
+                        outbound_id=outbound_id,
+                        detail=EXPLANATIONS[CHANNEL_MISSING],
+                        now=self._clock.now(),
+                        code=CHANNEL_MISSING,
+                    )
+                )
+            if not failed:
+                return
 
     def _queues(self, tenant: str, channel: str) -> list[QueueName]:
         try:
@@ -271,9 +328,8 @@ class QueueWatch:
         ]
 
 
-def _keep_silent(letter: DeadLetter, *, found: list[DeadLetter]) -> Keep:
-    if letter.by_broker or letter.untold:
-        found.append(letter)
+def _keep(letter: DeadLetter, *, found: list[DeadLetter]) -> Keep:
+    found.append(letter)
     return KEEP
 
 

@@ -13,7 +13,7 @@ from services.common.errors import Kind, ServiceError
 from services.common.settings import Secret
 from services.escalation.accounts import keys
 from services.escalation.accounts.access_tokens import ApiKeys, ListedKey
-from services.escalation.servicers.requests import line, tenant_of
+from services.escalation.servicers.requests import header_token, line, tenant_of
 from services.escalation.servicers.translation import storable, timestamp
 from services.escalation.store.codec import dump_json
 from services.escalation.store.pages import page_size, page_token, position_of
@@ -129,7 +129,7 @@ class TenantServicer(tenant_pb2_grpc.TenantServiceServicer):
             tenant_of(request.tenant_id),
             kind,
             account_id=request.account_id,
-            access_token=Secret(request.access_token),
+            access_token=Secret(header_token(request.access_token, "access_token")),
             display_name=line(request.display_name, "display_name"),
             enabled=request.enabled if request.HasField("enabled") else None,
         )

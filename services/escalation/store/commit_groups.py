@@ -202,7 +202,7 @@ def _run(connection: Connection, jobs: Sequence[_Job]) -> None:
         job.topics = wakeups_module.taken(connection)
     try:
         deferred.settle(connection)
-    except SQLAlchemyError as error:
+    except Exception as error:  # also what cannot be put together: whoever waits must be answered
         raise _UnitFailed(None, error) from error
 
 

@@ -76,6 +76,11 @@ class LockedConversation:
             if hasattr(self, name):
                 setattr(self, name, value)
 
+    def customer_wrote(self, at: datetime) -> None:
+        """Remember when the customer wrote last: a message that comes late was written before others."""
+        if self.last_customer_message_at is None or self.last_customer_message_at < at:
+            self.set(last_customer_message_at=at)
+
     def reopen(self, now: datetime) -> None:
         """Let a closed conversation go on with a fresh context; soon after its end it counts as reopened."""
         self.set(status=ACTIVE, assigned_to="", context_started_at=now)

@@ -77,8 +77,22 @@ def give_up_hearing(
         return True
 
 
+def queued_on(connection: Connection, *, tenant_id: str, channel: str, limit: int) -> Sequence[str]:
+    """Ids of messages that wait to be sent on a channel, the oldest first."""
+    query = select(rows.c.id).where(
+        rows.c.tenant_id == tenant_id, rows.c.channel == channel, rows.c.state == str(State.QUEUED)
+    )
+    return connection.execute(query.order_by(rows.c.id).limit(limit)).scalars().all()
+
+
 def never_sent(
-    connection: Connection, *, tenant_id: str, outbound_id: str, detail: str, now: datetime
+    connection: Connection,
+    *,
+    tenant_id: str,
+    outbound_id: str,
+    detail: str,
+    now: datetime,
+    code: str = PUT_ASIDE,
 ) -> bool:
     """Say that a message that still waits to be sent will not be; False where it does not wait (any more)."""
     known = outbox.find(connection, tenant_id, outbound_id=outbound_id)
@@ -94,7 +108,7 @@ def never_sent(
             row,
             State.FAILED,
             now,
-            error_code=PUT_ASIDE,
+            error_code=code,
             error_detail=detail,
         )
         return True
@@ -125,7 +139,7 @@ def settle_row(
             now,
             error_code=code,
             error_detail=detail,
-            **({"published_at": None} if again else {}),
+            **({"published_at": None, "lease_expires_at": None} if again else {}),
         )
         if again:
             wakeups.wake(connection, wakeups.OUTBOX)

@@ -11,7 +11,15 @@ from sqlalchemy import ColumnElement, Connection, RowMapping, literal_column, se
 
 from services.common.errors import invalid_field
 from services.escalation.handoffs import rules
-from services.escalation.store import conversations, outbox, places, records, request_log, waiting
+from services.escalation.store import (
+    conversations,
+    outbox,
+    places,
+    records,
+    request_log,
+    turn_endings,
+    waiting,
+)
 from services.escalation.store.conversations import LockedConversation, holding
 from services.escalation.store.handoffs import change_handoff, put_back, state_of, take
 from services.escalation.store.schema import handoffs, messages
@@ -144,6 +152,7 @@ def let_go(
             conversation.set(assigned_to="")
         else:
             state, type_ = rules.RETURNED, rules.RETURNED_EVENT
+            turn_endings.hold_open(connection, conversation, now)
             change_handoff(connection, tenant_id, handoff_id, state=state, ended_at=now)
             conversation.set(status=conversations.ACTIVE, assigned_to="", context_started_at=now)
         records.add_event(
@@ -169,7 +178,6 @@ def _is_past(conversation: LockedConversation, echo: Arrival) -> bool:
 
 def _take_over(connection: Connection, conversation: LockedConversation, now: datetime) -> str:
     """Put the conversation into hands elsewhere; the handoff's id, empty where somebody here has it."""
-    outbox.cancel_replies(connection, conversation, now)
     query = select(handoffs).where(handoffs.c.conversation_id == conversation.id, handoffs.c.state.in_(_OPEN))
     row = connection.execute(query).mappings().first()
     state = None if row is None else state_of(row)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, bindparam, select, update
+from sqlalchemy import Connection, bindparam, or_, select, tuple_, update
 
 from services.escalation.handoffs.priority import window_end
 from services.escalation.outbox import (
+    BEHIND,
     EXPLANATIONS,
+    HEARD_EVERY,
+    PUT_ASIDE,
     REPLY,
     UNDELIVERED,
     WAITS_FOR_EARLIER,
@@ -20,11 +23,12 @@ from services.escalation.outbox import (
     Verdict,
     claim,
     expired,
+    lost_place,
     report,
 )
-from services.escalation.store import conversations, records, waiting, wakeups
+from services.escalation.store import conversations, records, waiting, wakeups, withdrawals
 from services.escalation.store.conversations import LockedConversation, holding
-from services.escalation.store.schema import messages, outbox, tenants
+from services.escalation.store.schema import outbox, tenants
 from services.escalation.turns.closing import HANDOFF_REQUESTED
 
 DELIVERY_FAILED: Final = "delivery.failed"
@@ -46,10 +50,10 @@ _EARLIER: Final = (
     select(outbox)
     .where(
         outbox.c.conversation_id == bindparam("conversation"),
-        outbox.c.id < bindparam("id"),
+        outbox.c.message_id < bindparam("message"),
         outbox.c.state.in_((str(State.QUEUED), str(State.SENDING))),
     )
-    .order_by(outbox.c.id)
+    .order_by(outbox.c.message_id)
 )
 
 Row = Mapping[Any, Any]
@@ -85,17 +89,20 @@ def claim_row(
         found = find(connection, tenant_id, outbound_id=row["id"])
         if conversation is None or found is None:
             return Claim(Verdict.CANCELLED, reason="the message is gone"), 0
-        earlier = _earlier_in_hand(connection, conversation, found["id"], now)
+        earlier = _earlier_in_hand(connection, conversation, found, now)
+        lost = [row for row in earlier if _lost_place(row, found, now)]
         answer = claim(
             outbound(found),
             active=conversation.status == conversations.ACTIVE,
             reachable=reachable,
-            earlier=earlier,
+            earlier=len(lost) < len(earlier),
             now=now,
             window_ends_at=window_end(conversation.channel, conversation.last_customer_message_at),
             troubled_since=troubled_since,
         )
         if answer.state is None:
+            if answer.verdict is Verdict.BUSY and found["state"] == State.QUEUED:
+                _note_waiting(connection, found, answer, now)
             return answer, 0
         attempt = found["attempt"]
         if answer.state is State.SENDING:
@@ -110,6 +117,8 @@ def claim_row(
                 attempted_at=now,
                 lease_expires_at=lease_until,
             )
+            # Only now: where a person is asked for, what is queued is taken back, and this one goes out.
+            _put_aside(connection, conversation, lost, now)
             return answer, attempt
         move(connection, conversation, found, answer.state, now, **_why(answer))
         return answer, 0
@@ -136,20 +145,25 @@ def report_row(
         found = find(connection, tenant_id, outbound_id=row["id"])
         if conversation is None or found is None:
             return False
-        following = report(outbound(found), reported, attempt)
+        comes_back = reported is State.QUEUED and found["kind"] == REPLY
+        outdated = comes_back and withdrawals.outdated(connection, conversation, found)
+        another = bool(provider_id and found["provider_message_id"] not in ("", provider_id))
+        following = report(outbound(found), reported, attempt, outdated=outdated, of_another_send=another)
         values: dict[str, Any] = {}
         if attempt == found["attempt"] and called_at and (found["attempted_at"] or now) < called_at <= now:
             values["attempted_at"] = called_at
         if following is None:
-            # The id is worth keeping even where the state is known already.
-            if provider_id and not found["provider_message_id"]:
+            # The id is worth keeping even where the state is known already; a failure's may be of an old send.
+            if provider_id and not found["provider_message_id"] and reported is not State.FAILED:
                 values["provider_message_id"] = provider_id
             if values:
                 _change(connection, found["id"], updated_at=now, **values)
             return "provider_message_id" in values
         values |= {"error_code": error_code, "error_detail": error_detail}
-        if provider_id:
+        if provider_id and not (another and attempt != found["attempt"]):
             values["provider_message_id"] = provider_id
+        if following is State.QUEUED:
+            values["lease_expires_at"] = None
         if following is State.QUEUED and found["state"] == State.DELIVERY_UNKNOWN:
             # Its message was acknowledged when the attempt counted as unknown: publish it again.
             values["published_at"] = None
@@ -158,42 +172,76 @@ def report_row(
         return True
 
 
-def cancel_replies(connection: Connection, conversation: LockedConversation, now: datetime) -> int:
-    """Take back what the assistant was about to say; how many messages that were."""
-    waiting = select(outbox).where(
-        outbox.c.conversation_id == conversation.id,
-        outbox.c.kind == REPLY,
-        outbox.c.state == str(State.QUEUED),
-    )
-    rows = connection.execute(waiting).mappings().all()
-    for row in rows:
-        move(connection, conversation, row, State.CANCELLED, now)
-    return len(rows)
-
-
-def unpublished(connection: Connection, limit: int) -> Sequence[Row]:
-    """Rows that the relay has not published yet, the oldest first."""
+def unpublished(
+    connection: Connection, limit: int, *, but: Collection[tuple[str, str]] = ()
+) -> Sequence[Row]:
+    """Rows that the relay has not published yet, the oldest first; `but` for these tenants' channels."""
     query = select(outbox).where(outbox.c.published_at.is_(None)).order_by(outbox.c.id).limit(limit)
+    if but:
+        query = query.where(tuple_(outbox.c.tenant_id, outbox.c.channel).not_in(but))
     return connection.execute(query).mappings().all()
 
 
-def mark_published(connection: Connection, ids: Sequence[str], now: datetime) -> None:
-    """Say that these rows are on their queues."""
-    connection.execute(update(outbox).where(outbox.c.id.in_(ids)).values(published_at=now))
+def mark_published(connection: Connection, rows: Sequence[Row], now: datetime) -> None:
+    """Say that these rows are on their queues, as they were read. One that was claimed since and waits to be
+    sent once more is not marked: its copy on the queue may be used up.
+    """
+    by_attempt: dict[int, list[str]] = {}
+    for row in rows:
+        by_attempt.setdefault(row["attempt"], []).append(row["id"])
+    for attempt, ids in by_attempt.items():
+        as_read = or_(outbox.c.attempt == attempt, outbox.c.state != str(State.QUEUED))
+        connection.execute(update(outbox).where(outbox.c.id.in_(ids), as_read).values(published_at=now))
 
 
 def _earlier_in_hand(
-    connection: Connection, conversation: LockedConversation, outbound_id: str, now: datetime
-) -> bool:
-    """Whether an earlier message of the conversation is not out yet; settles attempts that ended unheard."""
-    waiting = False
-    key = {"conversation": conversation.id, "id": outbound_id}
+    connection: Connection, conversation: LockedConversation, row: Row, now: datetime
+) -> list[Row]:
+    """Earlier messages of the conversation that are not out yet; settles attempts that ended unheard."""
+    in_hand: list[Row] = []
+    key = {"conversation": conversation.id, "message": row["message_id"]}
     for earlier in connection.execute(_EARLIER, key).mappings().all():
         if expired(State(earlier["state"]), earlier["lease_expires_at"], now):
             move(connection, conversation, earlier, State.DELIVERY_UNKNOWN, now)
-        elif earlier["state"] == State.SENDING or earlier["updated_at"] + WAITS_FOR_EARLIER > now:
-            waiting = True
-    return waiting
+        else:
+            in_hand.append(earlier)
+    return in_hand
+
+
+def _lost_place(earlier: Row, row: Row, now: datetime) -> bool:
+    return lost_place(
+        State(earlier["state"]),
+        updated_at=earlier["updated_at"],
+        published_at=earlier["published_at"],
+        waits_until=row["lease_expires_at"],
+        now=now,
+    )
+
+
+def _note_waiting(connection: Connection, row: Row, answer: Claim, now: datetime) -> None:
+    """Remember that a queued message asked: later ones see that it lives, and it waits for earlier ones for a
+    while only.
+    """
+    values: dict[str, Any] = {}
+    if now - row["updated_at"] >= HEARD_EVERY:
+        values["updated_at"] = now
+    if answer.reason == BEHIND and row["lease_expires_at"] is None:
+        values["lease_expires_at"] = now + WAITS_FOR_EARLIER
+    if values:
+        _change(connection, row["id"], **values)
+
+
+def _put_aside(
+    connection: Connection, conversation: LockedConversation, lost: Sequence[Row], now: datetime
+) -> None:
+    """What a later message has overtaken is never sent after it; who waits for it goes to a person."""
+    if not lost:
+        return
+    failed = update(outbox).where(outbox.c.id.in_([row["id"] for row in lost]))
+    connection.execute(failed.values(state=str(State.FAILED)))
+    for row in lost:
+        values = {"error_code": PUT_ASIDE, "error_detail": EXPLANATIONS[PUT_ASIDE]}
+        move(connection, conversation, row, State.FAILED, now, **values)
 
 
 def move(
@@ -208,8 +256,7 @@ def move(
     _change(connection, row["id"], state=str(state), updated_at=now, **values)
     conversation.set(updated_at=now)
     if state is State.CANCELLED:
-        # The customer never got it: it is a withheld draft like any other.
-        connection.execute(update(messages).where(messages.c.id == row["message_id"]), {"withheld": True})
+        withdrawals.withhold(connection, [row["message_id"]])
     if state is State.FAILED and row["kind"] == REPLY and conversation.status == conversations.ACTIVE:
         _ask_for_person(connection, conversation, row, values.get("error_code", ""), now)
     type_ = {State.FAILED: DELIVERY_FAILED, State.DELIVERY_UNKNOWN: DELIVERY_UNKNOWN}.get(state)

@@ -65,17 +65,18 @@ def add_outbound(
 ) -> str | None:
     """Queue a recorded message for its channel; `kind`: reply | notice | human_reply. Returns the outbox id.
 
+    It is that of the message: ids of messages rise within a conversation whatever the clocks of the processes
+    that write to it, and what goes by them goes out in their order.
     None, and nothing is queued, where the channel is not ours to send on (webchat and API readers fetch their
     messages) or the text is empty.
     """
     if conversation.channel not in SENT_BY_US or not text:
         return None
     contact = conversations.contact(connection, conversation.contact_id)
-    outbound_id = new_id()
     connection.execute(
         insert(outbox),
         {
-            "id": outbound_id,
+            "id": message_id,
             "tenant_id": conversation.tenant_id,
             "conversation_id": conversation.id,
             "turn_id": turn_id,
@@ -94,4 +95,4 @@ def add_outbound(
         },
     )
     wakeups.wake(connection, wakeups.OUTBOX)
-    return outbound_id
+    return message_id

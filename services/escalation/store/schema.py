@@ -350,6 +350,7 @@ outbox = Table(
     # queued | sending | sent | delivered | read | failed | delivery_unknown | cancelled
     _text("state", "queued"),
     _count("attempt", BigInteger),
+    # Of an attempt that is out; of a queued message: until when it waits for an earlier one.
     _instant("lease_expires_at", nullable=True),
     _instant("attempted_at", nullable=True),  # when the last attempt was handed out
     _text("provider_message_id"),

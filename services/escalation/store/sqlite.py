@@ -214,7 +214,7 @@ def _run_group(connection: Connection, group: list[_Job]) -> None:
         deferred.settle(connection)
         settling = False
         transaction.commit()
-    except (SQLAlchemyError, sqlite3.Error) as error:
+    except Exception as error:  # the writer's thread must live on, and whoever waits must be answered
         # A full disk ends the whole transaction: nothing of the group is there.
         _abandon(transaction, raw)
         rest = [job for job in group if job.error is None]

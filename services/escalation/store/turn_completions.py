@@ -142,7 +142,7 @@ def evaluate(
         inbound_id = conversations.add_message(
             connection, conversation, source="customer", text=arrival.text, now=now, turn_id=turn_id
         )
-        conversation.set(last_customer_message_at=now)
+        conversation.customer_wrote(now)
         row = turns.insert_turn(
             connection,
             arrival,

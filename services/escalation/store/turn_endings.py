@@ -9,9 +9,8 @@ from typing import Any
 from sqlalchemy import Connection
 
 from services.escalation.policy import TurnFacts
-from services.escalation.store import conversations, records, waiting
+from services.escalation.store import conversations, records, turns, waiting
 from services.escalation.store.conversations import LockedConversation
-from services.escalation.store.turns import change
 from services.escalation.turns import outcome as outcomes
 from services.escalation.turns.closing import RECEIVED_WHILE_HELD, TURN_FAILED, Closing, event_data
 from services.escalation.turns.model import TurnState
@@ -42,9 +41,19 @@ def hold(
         "draft": draft,
         "completed_at": now,
     }
-    change(connection, turn["id"], **values)
+    turns.change(connection, turn["id"], **values)
     tell_holder(connection, conversation, turn, now, confirmation)
     return values
+
+
+def hold_open(connection: Connection, conversation: LockedConversation, now: datetime) -> None:
+    """End every turn that is not over: the person who has the conversation is about to let it go.
+
+    What was asked until then was theirs to answer. A draft of it that comes later, when the assistant has the
+    conversation again, finds its turn over.
+    """
+    for turn in turns.open_turns(connection, conversation.id):
+        hold(connection, conversation, turn, now=now)
 
 
 def tell_holder(
@@ -146,7 +155,7 @@ def finish(
         "sampling_probability": review.sampling_probability,
         "completed_at": now,
     }
-    change(connection, turn["id"], **values)
+    turns.change(connection, turn["id"], **values)
     if closing.event:
         _tell(connection, conversation, turn, closing.event, closing, scored, now, handoffId=handoff_id)
     if failure:

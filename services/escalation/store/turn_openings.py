@@ -194,7 +194,7 @@ def record_message(
     elif wrote_at is not None:
         if conversation.status == conversations.CLOSED:
             conversation.reopen(now)
-        conversation.set(last_customer_message_at=wrote_at)
+        conversation.customer_wrote(wrote_at)
     inbound_id = conversations.add_message(
         connection,
         conversation,

@@ -34,6 +34,11 @@ _EARLIER: Final = select(turns.c.id, turns.c.channel, turns.c.lease_expires_at).
     turns.c.state.in_(("waiting", "drafting")),
     turns.c.inbound_id < bindparam("inbound"),
 )
+_OPEN: Final = (
+    select(turns.c.id, turns.c.inbound_id)
+    .where(turns.c.conversation_id == bindparam("conversation"), turns.c.state.in_(("waiting", "drafting")))
+    .order_by(turns.c.id)
+)
 _INSERT: Final = insert(turns)
 _UPDATE: Final = update(turns).where(turns.c.id == bindparam("turn"))
 _HISTORY: Final = (
@@ -122,6 +127,11 @@ def earlier_open(connection: Connection, conversation_id: str, inbound_id: str) 
     """Open turns (id, channel, lease_expires_at) whose messages came before this one."""
     key = {"conversation": conversation_id, "inbound": inbound_id}
     return connection.execute(_EARLIER, key).mappings().all()
+
+
+def open_turns(connection: Connection, conversation_id: str) -> list[Row]:
+    """Turns (id, inbound_id) of a conversation that are not over, the oldest first."""
+    return [dict(row) for row in connection.execute(_OPEN, {"conversation": conversation_id}).mappings()]
 
 
 def history(

@@ -9,7 +9,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, RowMapping, exists, func, insert, select
 
 from services.escalation.handoffs import waiting_offers
-from services.escalation.store import conversations, records
+from services.escalation.store import conversations, records, withdrawals
 from services.escalation.store.account_schema import users
 from services.escalation.store.conversations import LockedConversation
 from services.escalation.store.handoffs import change_handoff, tell_of
@@ -24,7 +24,9 @@ _WAITS_SINCE: Final = func.coalesce(handoffs.c.listed_at, handoffs.c.created_at)
 def open_handoff(
     connection: Connection, conversation: LockedConversation, turn_id: str, closing: Closing, now: datetime
 ) -> str:
-    """Put the conversation on the waiting list; returns the handoff's id."""
+    """Put the conversation on the waiting list; returns the handoff's id. What the assistant said before and
+    is not out yet is taken back.
+    """
     handoff_id = new_id()
     connection.execute(
         insert(handoffs),
@@ -43,6 +45,7 @@ def open_handoff(
     )
     tell_of(connection, conversation.tenant_id, handoff_id)
     conversation.set(status=conversations.ASSIGNED_HUMAN, assigned_to="")
+    withdrawals.withdraw_queued(connection, conversation, now)
     return handoff_id
 
 
@@ -57,7 +60,8 @@ def open_plain(
 ) -> str:
     """A handoff that no decision asked for: on the waiting list, or (`claimed_by`) in somebody's hands.
 
-    Returns its id. The conversation has no open one.
+    Returns its id. The conversation has no open one. What the assistant said before and is not out yet is
+    taken back.
     """
     handoff_id = new_id()
     connection.execute(
@@ -78,6 +82,7 @@ def open_plain(
     tell_of(connection, conversation.tenant_id, handoff_id)
     conversation.needs_person(now)
     conversation.set(status=conversations.ASSIGNED_HUMAN, assigned_to=claimed_by)
+    withdrawals.withdraw_queued(connection, conversation, now)
     return handoff_id
 
 

@@ -164,6 +164,19 @@ async def test_an_event_that_cannot_be_stored_fails_its_unit_alone(database: Dat
     assert sorted(await database.read(words)) == ["a", "b", "c"]
 
 
+async def test_what_cannot_be_put_together_for_the_end_fails_its_unit_alone(database: Database) -> None:
+    def unreadable(connection: Connection) -> None:
+        deferred.insert_later(connection, insert(events), {deferred.GATHERED: object()})
+
+    units = [lambda c: tell(c, "a"), unreadable, lambda c: tell(c, "b")]
+    async with asyncio.timeout(10):
+        results = await asyncio.gather(*(database.write(unit) for unit in units), return_exceptions=True)
+    assert results[0] is results[2] is None and isinstance(results[1], TypeError)
+    # And whoever comes later is served.
+    await database.write(lambda c: tell(c, "c"))
+    assert sorted(await database.read(words)) == ["a", "b", "c"]
+
+
 async def test_a_unit_that_looks_for_events_sees_those_of_its_neighbours(database: Database) -> None:
     def looking(connection: Connection, fails: bool) -> list[str]:
         deferred.settle(connection)

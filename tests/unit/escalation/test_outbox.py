@@ -10,7 +10,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.common.errors import Kind, ServiceError
-from services.escalation.outbox import Claim, Finding, Outbound, State, Verdict, claim, report, settle
+from services.escalation.outbox import (
+    WAITS_FOR_EARLIER,
+    Claim,
+    Finding,
+    Outbound,
+    State,
+    Verdict,
+    claim,
+    lost_place,
+    report,
+    settle,
+)
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 _ORDER = [State.SENT, State.DELIVERED, State.READ]
@@ -62,12 +73,44 @@ def test_order_is_kept() -> None:
     assert answer.verdict is Verdict.BUSY and answer.retry_after > 0
 
 
+@given(
+    st.sampled_from(State),
+    st.integers(0, 10_000),
+    st.none() | st.integers(0, 10_000),
+    st.none() | st.integers(0, 10_000),
+)
+def test_an_earlier_message_is_waited_for_until_nothing_was_heard_of_it_for_long(
+    state: State, updated: int, published: int | None, asked: int | None
+) -> None:
+    def ago(seconds: int | None) -> datetime | None:
+        return None if seconds is None else NOW - timedelta(seconds=seconds)
+
+    first_asked = ago(asked)
+    lost = lost_place(
+        state,
+        updated_at=NOW - timedelta(seconds=updated),
+        published_at=ago(published),
+        waits_until=None if first_asked is None else first_asked + WAITS_FOR_EARLIER,
+        now=NOW,
+    )
+    silent = min(updated, updated if published is None else published)
+    limit = WAITS_FOR_EARLIER.total_seconds()
+    assert lost == (state is State.QUEUED and asked is not None and min(silent, asked) >= limit)
+
+
 states = st.sampled_from(State)
 
 
-@given(states, states, st.integers(0, 3))
-def test_reports_only_move_forward(state: State, reported: State, attempt: int) -> None:
-    following = report(outbound(state), reported, attempt)
+@given(states, states, st.integers(0, 3), st.sampled_from(["reply", "notice", "human_reply"]), st.booleans())
+def test_reports_only_move_forward(
+    state: State, reported: State, attempt: int, kind: str, outdated: bool
+) -> None:
+    following = report(outbound(state, kind), reported, attempt, outdated=outdated)
+    if kind == "reply" and outdated and reported is State.QUEUED:
+        # It reached nobody, and a person has answered: it never will.
+        assert following in (None, State.CANCELLED)
+        assert (following is None) == (report(outbound(state), reported, attempt) is None)
+        return
     assert following in (None, reported)
     if state in _ORDER and following in _ORDER:
         assert _ORDER.index(following) > _ORDER.index(state)
@@ -92,6 +135,16 @@ def test_an_old_attempt_knows_nothing_of_the_present_one() -> None:
         assert report(present, said, 2) is said
     # That it was sent is true, whoever says it.
     assert report(present, State.SENT, 1) is State.SENT
+
+
+@given(states, st.integers(0, 3), st.integers(0, 3))
+def test_what_a_provider_says_of_another_send_ends_none(state: State, present: int, attempt: int) -> None:
+    row = outbound(state, attempt=present)
+    if attempt != present:
+        assert report(row, State.FAILED, attempt, of_another_send=True) is None
+    if attempt == 0 < present and state is State.QUEUED:
+        # Nothing of what is still to be sent can have failed.
+        assert report(row, State.FAILED, attempt) is None
 
 
 def test_after_the_window_nothing_is_sent() -> None:
