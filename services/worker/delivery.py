@@ -119,6 +119,7 @@ class OutboundHandler:
         }
         match claim.verdict:
             case ClaimDeliveryResponse.SEND:
+                delivery.recorded()
                 return await self._send(delivery, message, claim, sender, turn, fields)
             case ClaimDeliveryResponse.BUSY:
                 wait = claim.retry_after.ToMicroseconds() / 1e6

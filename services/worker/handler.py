@@ -23,7 +23,7 @@ from services.common.errors import ServiceError, from_rpc_error
 from services.common.logs import get_logger
 from services.common.queue.port import Delivery
 from services.worker.bodies import begin_request, parse
-from services.worker.retry import GiveUp, NextStep, Park, next_step, park_delay
+from services.worker.retry import GiveUp, NextStep, Park, next_step, postponed_delay
 from services.worker.settling import ComeBack, Done, KeepInHand, Poison, PutAside, Settlement, TryAgain
 
 if TYPE_CHECKING:
@@ -122,6 +122,7 @@ class InboundHandler:
         def on_draft(answer: BeginTurnResponse) -> None:
             nonlocal begun
             begun = True
+            delivery.recorded()
             if self._typing is not None:
                 self._typing.begin(begin, answer)
 
@@ -152,8 +153,8 @@ class InboundHandler:
             case HeldByPerson():
                 return Done("held", fields)
             case Postponed(kind=kind, retry_after=retry_after):
-                least = park_delay(delivery.history.parked, chance=self._chance()) if not retry_after else 0.0
-                return ComeBack(max(retry_after, least), kind, fields)
+                least = postponed_delay(delivery.history.parked, retry_after, chance=self._chance())
+                return ComeBack(least, kind, fields)
             case _:
                 return Done("recorded", fields)
 
