@@ -82,11 +82,14 @@ class InboundHandler:
     async def give_up(self, delivery: Delivery, detail: str) -> Settlement:
         """Hand the conversation of a message over for good, then put the message aside.
 
-        Where escalation answers but cannot do it, the dead letter says so, and it is made up for later.
+        Where escalation answers but cannot do it, the dead letter says so, and it is made up for later. What
+        a person wrote to the customer is put aside alone: nobody waits for an answer to it.
         """
         try:
             message = parse(delivery.envelope, delivery.queue, InboundMessage)
         except Poison:
+            return PutAside(detail)
+        if message.kind == InboundMessage.ECHO:
             return PutAside(detail)
         # As it would have been begun: should it never have been, it is recorded now.
         begin = self._begin(delivery, message)
@@ -135,7 +138,7 @@ class InboundHandler:
                 on_draft=on_draft,
             )
         except ServiceError as error:
-            settlement = await self.failed(delivery, error)
+            settlement = await self.failed(delivery, error, begun=begun)
             if isinstance(settlement, TryAgain) and not begun:
                 return replace(settlement, in_place=True)
             return settlement
@@ -204,11 +207,22 @@ class InboundHandler:
         try:
             answer = await self._conversations.RecordHumanReply(request, timeout=_CALL)
         except grpc.aio.AioRpcError as error:
-            return await self.failed(delivery, from_rpc_error(error), hand_over=False)
+            settlement = await self.failed(delivery, from_rpc_error(error), hand_over=False)
+            if isinstance(settlement, TryAgain):
+                # Behind it, the customer's next message would be drafted as if nobody had answered.
+                return replace(settlement, in_place=True)
+            return settlement
         return Done("human_reply", {"conversation": answer.conversation_id})
 
-    async def failed(self, delivery: Delivery, error: ServiceError, *, hand_over: bool = True) -> Settlement:
-        """What follows a failure; with the last try the conversation is handed over."""
+    async def failed(
+        self, delivery: Delivery, error: ServiceError, *, hand_over: bool = True, begun: bool = False
+    ) -> Settlement:
+        """What follows a failure; with the last try, and where a customer's message is refused, the
+        conversation is handed over.
+
+        `hand_over`: whether a customer waits. `begun`: whether escalation has its turn, which would else keep
+        its place before later ones.
+        """
         reason = f"{error.kind.name}: {error.message}"
         step = self._step(delivery, error)
         fields: dict[str, object] = {"detail": error.detail} if error.detail else {}
@@ -217,7 +231,7 @@ class InboundHandler:
             return KeepInHand(reason, fields)
         if not isinstance(step, GiveUp):
             return TryAgain(step.delay, reason, fields)
-        if step.hand_over and hand_over:
+        if hand_over and (step.hand_over or begun):
             return await self.give_up(delivery, reason)
         return PutAside(reason, fields)
 

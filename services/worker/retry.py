@@ -20,10 +20,10 @@ _IN_HAND_LONGEST: Final = 5.0
 
 # The far side is away or set up wrongly: the message is not to blame.
 _AWAY: Final = frozenset({Kind.UNAVAILABLE, Kind.RATE_LIMITED, Kind.UNAUTHENTICATED, Kind.FORBIDDEN})
-# The message itself is refused and would be again.
-_HOPELESS: Final = frozenset(
-    {Kind.INVALID, Kind.NOT_FOUND, Kind.CONFLICT, Kind.TOO_LARGE, Kind.UNIMPLEMENTED}
-)
+# The message itself is refused and would be again: whoever wrote it waits all the same.
+_REFUSED: Final = frozenset({Kind.INVALID, Kind.TOO_LARGE, Kind.UNIMPLEMENTED})
+# There is nobody to tell of it: its tenant is gone, or its id is that of another message, which is recorded.
+_NOBODYS: Final = frozenset({Kind.NOT_FOUND, Kind.CONFLICT})
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,9 +66,9 @@ def next_step(
     """
     if error in _AWAY:
         return Park(max(park_delay(parked, chance=chance), retry_after or 0.0))
-    if error in _HOPELESS:
+    if error in _NOBODYS:
         return GiveUp(hand_over=False)
-    if tries >= max_retries:
+    if error in _REFUSED or tries >= max_retries:
         return GiveUp(hand_over=True)
     return RetryAgain(max(retry_delay(tries, chance=chance), retry_after or 0.0))
 

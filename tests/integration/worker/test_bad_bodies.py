@@ -15,7 +15,7 @@ from metachat.escalation.v1.tenant_pb2 import Channel
 
 from services.common.queue.dead_letters import KEEP, DeadLetter, Keep
 from services.common.queue.port import Envelope, QueueName
-from services.common.queue.topology import fitting_id
+from services.common.queue.topology import DELIVERY_LIMIT, fitting_id
 from tests.integration.worker.conftest import World
 
 pytestmark = pytest.mark.timeout(90)
@@ -189,7 +189,7 @@ async def test_a_message_that_ended_its_workers_counts_as_tried_and_reaches_a_pe
     """Its workers end before they settle it: after a few it is not handled again but handed over."""
     world.connect()
     await world.write("I am trouble", "trouble")
-    for _ in range(10):  # fewer than the queue itself would bear
+    for _ in range(DELIVERY_LIMIT - 4):  # fewer than the queue itself would bear
         async with world.queue.consume([world.inbound], prefetch=1) as consumer:
             await asyncio.wait_for(anext(consumer), 10)
     async with world.worker(max_retries=0):

@@ -37,8 +37,13 @@ def test_what_is_not_the_messages_fault_costs_no_try(kind: Kind) -> None:
     assert isinstance(next_step(99, 0, kind, chance=0.5), Park)
 
 
-@pytest.mark.parametrize("kind", [Kind.INVALID, Kind.NOT_FOUND, Kind.CONFLICT, Kind.TOO_LARGE])
-def test_a_refused_message_is_given_up_without_a_handoff(kind: Kind) -> None:
+@pytest.mark.parametrize("kind", [Kind.INVALID, Kind.TOO_LARGE, Kind.UNIMPLEMENTED])
+def test_a_refused_message_is_given_up_at_once_and_its_customer_handed_over(kind: Kind) -> None:
+    assert next_step(0, 9, kind, chance=0.5) == GiveUp(hand_over=True)
+
+
+@pytest.mark.parametrize("kind", [Kind.NOT_FOUND, Kind.CONFLICT])
+def test_what_nobody_can_be_told_of_is_given_up_without_a_handoff(kind: Kind) -> None:
     assert next_step(0, 9, kind, chance=0.5) == GiveUp(hand_over=False)
 
 
