@@ -89,6 +89,8 @@ class ConsumerLoop:
 
     async def _stop_with(self, stop: asyncio.Event) -> None:
         await stop.wait()
+        # Where all slots are taken, whoever waits for one would see the stop only when something is finished.
+        self._slots.release()
         await self._consumer.stop()
 
     def _done(self, task: asyncio.Task[None]) -> None:

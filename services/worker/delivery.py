@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
 _log = get_logger(__name__)
 
 _CALL: Final = 10.0
+# Of a worker that is to end.
+_LAST_CALL: Final = 3.0
 # An attempt, for each of its parts and with all of them; the claim lasts a little longer.
 _PART: Final = 30.0
 _ATTEMPT: Final = 90.0
@@ -119,6 +122,7 @@ class OutboundHandler:
         }
         match claim.verdict:
             case ClaimDeliveryResponse.SEND:
+                delivery.recorded()
                 return await self._send(delivery, message, claim, sender, turn, fields)
             case ClaimDeliveryResponse.BUSY:
                 wait = claim.retry_after.ToMicroseconds() / 1e6
@@ -233,10 +237,14 @@ class OutboundHandler:
         turn: _Turn,
         deadline: float,
     ) -> SendResult:
-        """Later parts are tried again here, because the queue would repeat the first one with them."""
+        """Later parts are tried again here, because the queue would repeat the first one with them; none is
+        begun past the deadline, when the claim may be over and somebody else be told that nobody knows.
+        """
         tries = 0
         if not part.first:
-            await turn.wait(deadline - time.monotonic())
+            held = await turn.wait(deadline - time.monotonic())
+            if held.seconds > 0 or time.monotonic() >= deadline:
+                return NotSent("no_time", "the time for sending the message was over")
         while True:
             turn.called_at = time.time()
             result = await sender.send(message, channel, part)
@@ -270,6 +278,16 @@ class OutboundHandler:
             request.error_detail = result.detail.encode("utf-8", "replace")[:2048].decode("utf-8", "ignore")
             if isinstance(result, Refused | NotSent):
                 request.attention = result.attention
+        try:
+            return await self._told(request, turn)
+        except asyncio.CancelledError:
+            # The worker stops, or the message was in hand for too long. What is known is said once more:
+            # untold it would be "unknown" to everybody.
+            with contextlib.suppress(grpc.aio.AioRpcError):
+                await self._conversations.ReportDelivery(request, timeout=_LAST_CALL)
+            raise
+
+    async def _told(self, request: ReportDeliveryRequest, turn: _Turn) -> ServiceError | None:
         pause = _REPORT_PAUSE
         while True:
             try:
@@ -280,7 +298,7 @@ class OutboundHandler:
             if failure.kind not in _REPEATABLE or time.monotonic() + pause > turn.until:
                 _log.error(
                     "the result of a send could not be reported",
-                    outbound=message.outbound_id,
+                    outbound=request.outbound_id,
                     state=ReportDeliveryRequest.State.Name(request.state),
                     provider_message=request.provider_message_id,
                     error=f"{failure.kind.name}: {failure.message}",

@@ -23,7 +23,7 @@ from services.common.errors import ServiceError, from_rpc_error
 from services.common.logs import get_logger
 from services.common.queue.port import Delivery
 from services.worker.bodies import begin_request, parse
-from services.worker.retry import GiveUp, NextStep, Park, next_step, park_delay
+from services.worker.retry import GiveUp, NextStep, Park, next_step, postponed_delay
 from services.worker.settling import ComeBack, Done, KeepInHand, Poison, PutAside, Settlement, TryAgain
 
 if TYPE_CHECKING:
@@ -82,11 +82,14 @@ class InboundHandler:
     async def give_up(self, delivery: Delivery, detail: str) -> Settlement:
         """Hand the conversation of a message over for good, then put the message aside.
 
-        Where escalation answers but cannot do it, the dead letter says so, and it is made up for later.
+        Where escalation answers but cannot do it, the dead letter says so, and it is made up for later. What
+        a person wrote to the customer is put aside alone: nobody waits for an answer to it.
         """
         try:
             message = parse(delivery.envelope, delivery.queue, InboundMessage)
         except Poison:
+            return PutAside(detail)
+        if message.kind == InboundMessage.ECHO:
             return PutAside(detail)
         # As it would have been begun: should it never have been, it is recorded now.
         begin = self._begin(delivery, message)
@@ -122,6 +125,7 @@ class InboundHandler:
         def on_draft(answer: BeginTurnResponse) -> None:
             nonlocal begun
             begun = True
+            delivery.recorded()
             if self._typing is not None:
                 self._typing.begin(begin, answer)
 
@@ -134,7 +138,7 @@ class InboundHandler:
                 on_draft=on_draft,
             )
         except ServiceError as error:
-            settlement = await self.failed(delivery, error)
+            settlement = await self.failed(delivery, error, begun=begun)
             if isinstance(settlement, TryAgain) and not begun:
                 return replace(settlement, in_place=True)
             return settlement
@@ -152,8 +156,8 @@ class InboundHandler:
             case HeldByPerson():
                 return Done("held", fields)
             case Postponed(kind=kind, retry_after=retry_after):
-                least = park_delay(delivery.history.parked, chance=self._chance()) if not retry_after else 0.0
-                return ComeBack(max(retry_after, least), kind, fields)
+                least = postponed_delay(delivery.history.parked, retry_after, chance=self._chance())
+                return ComeBack(least, kind, fields)
             case _:
                 return Done("recorded", fields)
 
@@ -203,11 +207,22 @@ class InboundHandler:
         try:
             answer = await self._conversations.RecordHumanReply(request, timeout=_CALL)
         except grpc.aio.AioRpcError as error:
-            return await self.failed(delivery, from_rpc_error(error), hand_over=False)
+            settlement = await self.failed(delivery, from_rpc_error(error), hand_over=False)
+            if isinstance(settlement, TryAgain):
+                # Behind it, the customer's next message would be drafted as if nobody had answered.
+                return replace(settlement, in_place=True)
+            return settlement
         return Done("human_reply", {"conversation": answer.conversation_id})
 
-    async def failed(self, delivery: Delivery, error: ServiceError, *, hand_over: bool = True) -> Settlement:
-        """What follows a failure; with the last try the conversation is handed over."""
+    async def failed(
+        self, delivery: Delivery, error: ServiceError, *, hand_over: bool = True, begun: bool = False
+    ) -> Settlement:
+        """What follows a failure; with the last try, and where a customer's message is refused, the
+        conversation is handed over.
+
+        `hand_over`: whether a customer waits. `begun`: whether escalation has its turn, which would else keep
+        its place before later ones.
+        """
         reason = f"{error.kind.name}: {error.message}"
         step = self._step(delivery, error)
         fields: dict[str, object] = {"detail": error.detail} if error.detail else {}
@@ -216,7 +231,7 @@ class InboundHandler:
             return KeepInHand(reason, fields)
         if not isinstance(step, GiveUp):
             return TryAgain(step.delay, reason, fields)
-        if step.hand_over and hand_over:
+        if hand_over and (step.hand_over or begun):
             return await self.give_up(delivery, reason)
         return PutAside(reason, fields)
 

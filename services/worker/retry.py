@@ -11,15 +11,19 @@ _FIRST: Final = 1.0
 _LONGEST: Final = 300.0
 _PARK_FIRST: Final = 0.5
 _PARK_LONGEST: Final = 30.0
+# A turn behind another one comes back so often as soon as escalation asks for, then less often: where
+# somebody wrote hundreds of messages, each of them would ask twice a second.
+_POSTPONED_SOON: Final = 5
+_POSTPONED_LONGEST: Final = 5.0
 _IN_HAND_FIRST: Final = 0.1
 _IN_HAND_LONGEST: Final = 5.0
 
 # The far side is away or set up wrongly: the message is not to blame.
 _AWAY: Final = frozenset({Kind.UNAVAILABLE, Kind.RATE_LIMITED, Kind.UNAUTHENTICATED, Kind.FORBIDDEN})
-# The message itself is refused and would be again.
-_HOPELESS: Final = frozenset(
-    {Kind.INVALID, Kind.NOT_FOUND, Kind.CONFLICT, Kind.TOO_LARGE, Kind.UNIMPLEMENTED}
-)
+# The message itself is refused and would be again: whoever wrote it waits all the same.
+_REFUSED: Final = frozenset({Kind.INVALID, Kind.TOO_LARGE, Kind.UNIMPLEMENTED})
+# There is nobody to tell of it: its tenant is gone, or its id is that of another message, which is recorded.
+_NOBODYS: Final = frozenset({Kind.NOT_FOUND, Kind.CONFLICT})
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +66,9 @@ def next_step(
     """
     if error in _AWAY:
         return Park(max(park_delay(parked, chance=chance), retry_after or 0.0))
-    if error in _HOPELESS:
+    if error in _NOBODYS:
         return GiveUp(hand_over=False)
-    if tries >= max_retries:
+    if error in _REFUSED or tries >= max_retries:
         return GiveUp(hand_over=True)
     return RetryAgain(max(retry_delay(tries, chance=chance), retry_after or 0.0))
 
@@ -77,6 +81,17 @@ def retry_delay(tries: int, *, chance: float) -> float:
 def park_delay(parked: int, *, chance: float) -> float:
     """Growing by the number of parkings: half a second to half a minute, each within ± 25 %."""
     return float(min(_PARK_FIRST * 2.0 ** min(parked, 10), _PARK_LONGEST) * (0.75 + 0.5 * chance))
+
+
+def postponed_delay(parked: int, retry_after: float, *, chance: float) -> float:
+    """Before a turn that another one comes before asks again, `retry_after` seconds at the least (0 = nothing
+    was said): longer after some parkings, up to 5 seconds.
+    """
+    if not retry_after:
+        return park_delay(parked, chance=chance)
+    if parked < _POSTPONED_SOON:
+        return retry_after
+    return max(retry_after, min(park_delay(parked - _POSTPONED_SOON, chance=chance), _POSTPONED_LONGEST))
 
 
 def pause_in_hand(waits: int, *, chance: float) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import itertools
 from collections import deque
 from collections.abc import AsyncIterator, Callable
@@ -21,7 +22,7 @@ from metachat.escalation.v1.tenant_pb2 import (
     WatchTenantsRequest,
 )
 
-# An answer, a status code to fail with, or a function of the request that gives either.
+# An answer, a status code to fail with, or a function of the request that gives either, now or later.
 Scripted = Any
 
 
@@ -182,6 +183,8 @@ class ToyEscalation(
         answer = script.popleft() if script else plain
         if callable(answer):
             answer = answer(request)
+        if inspect.isawaitable(answer):
+            answer = await answer
         if isinstance(answer, float):  # seconds
             await asyncio.sleep(answer)
             answer = plain(request)

@@ -20,6 +20,11 @@ from services.common.queue.waiting_bodies import WaitingBodies
 
 _log = get_logger(__name__)
 
+# So many times what may be handed out of a queue is taken from the broker: messages of one conversation wait
+# for each other here, and those of others behind them are to be in sight. Many more would count a handing
+# out, towards the delivery limit, for whatever stands behind a message that ends its workers.
+_WINDOW = 10
+_MOST_PREFETCH = 65_535
 _PAUSE = 0.5
 _LONGEST_PAUSE = 10.0
 _SHARE_SECONDS = 2.0
@@ -141,11 +146,11 @@ class AmqpConsumer:
     ) -> None:
         self._link = link
         self._broker = broker
-        self._prefetch = prefetch
+        self._window = min(prefetch * _WINDOW, _MOST_PREFETCH)
         self._closed = closed
         self._groups = [_Group(number) for number in range(GROUPS)]
         self._bodies = WaitingBodies(most_bytes)
-        self._handout = Handout(self._bodies)
+        self._handout = Handout(self._bodies, most=prefetch, window=self._window)
         self._members = Members(link) if share else None
         self._one_at_a_time = asyncio.Lock()
         self._next: AmqpDelivery | None = None
@@ -269,7 +274,7 @@ class AmqpConsumer:
         channel.closing.add_done_callback(lambda _: group.changed.set())
         channel.on_consumer_cancel_callbacks.add(partial(self._cancelled, group))
         # Not global: the limit holds for each subscription, so for each queue.
-        await channel.basic_qos(prefetch_count=self._prefetch)
+        await channel.basic_qos(prefetch_count=self._window)
         while not channel.is_closed:
             group.changed.clear()
             for queue, name in list(group.wanted.items()):

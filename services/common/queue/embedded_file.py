@@ -245,23 +245,47 @@ class QueueFile:
             found.append(last)
 
     def claim(self, queue: int, holder: str, limit: int, room: int) -> list[Claimed]:
-        """The oldest ready messages whose ordering key is in nobody else's hand: at most `limit`, and none
-        after those that fill `room` (bytes). The last may go beyond it, so that a large one is not left.
+        """The oldest ready message of each ordering key that is in nobody's hand, the oldest first: at most
+        `limit`, and none after those that fill `room` (bytes). The last may go beyond it, so that a large one
+        is not left.
+
+        What waits for its key stays in the file, however much it is, and keeps nobody else waiting.
         """
+        claimed: list[Claimed] = []
+        for seq in self._free(queue, limit):
+            row = self.connection.execute(
+                "UPDATE messages SET state = 2, holder = ?, deliveries = deliveries + 1 WHERE seq = ?"
+                " RETURNING seq, deliveries, ordering_key, tries, parked, first_failure, published_at,"
+                "  message_id, type, headers, body",
+                (holder, seq),
+            ).fetchone()
+            claimed.append(_claimed(queue, row))
+            room -= claimed[-1].size
+            if room <= 0:
+                break
+        return claimed
+
+    def _free(self, queue: int, limit: int) -> list[int]:
+        """Read one after another, because a statement that looks for each key's oldest reads them all."""
+        held = self.connection.execute(
+            "SELECT ordering_key FROM messages INDEXED BY messages_in_hand WHERE state = 2 AND queue = ?",
+            (queue,),
+        )
+        taken = {key for (key,) in held if key}
+        found: list[int] = []
         rows = self.connection.execute(
-            "UPDATE messages SET state = 2, holder = ?1, deliveries = deliveries + 1 WHERE seq IN ("
-            " SELECT seq FROM (SELECT seq, SUM(size) OVER (ORDER BY seq) - size AS filled FROM ("
-            "  SELECT m.seq, LENGTH(m.body) + LENGTH(m.headers) AS size"
-            "  FROM messages m WHERE m.state = 0 AND m.queue = ?2 AND (m.ordering_key = ''"
-            "   OR NOT EXISTS (SELECT 1 FROM messages o WHERE o.state = 2 AND o.queue = ?2"
-            "    AND o.ordering_key = m.ordering_key AND o.holder <> ?1))"
-            "  ORDER BY m.seq LIMIT ?3)) WHERE filled < ?4)"
-            " RETURNING seq, deliveries, ordering_key, tries, parked, first_failure, published_at,"
-            "  message_id, type, headers, body",
-            (holder, queue, limit, room),
-        ).fetchall()
-        rows.sort()
-        return [_claimed(queue, row) for row in rows]
+            "SELECT seq, ordering_key FROM messages WHERE state = 0 AND queue = ? ORDER BY seq", (queue,)
+        )
+        for seq, key in rows:
+            if key in taken:
+                continue
+            found.append(seq)
+            if len(found) == limit:
+                break
+            if key:
+                taken.add(key)
+        rows.close()
+        return found
 
     def depths(self, routing_keys: Iterable[str], now: float) -> dict[str, Depth]:
         return {key: self._depth(key, now) for key in routing_keys}

@@ -1,6 +1,7 @@
 """What both implementations share on the consuming side: waiting for the next delivery, settling it once."""
 
 import asyncio
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Collection
 from contextlib import suppress
@@ -19,10 +20,15 @@ _REASON_CHARACTERS = 1000
 class Handout:
     """Deliveries that have arrived, taken by one or more tasks of one event loop."""
 
-    def __init__(self, bodies: WaitingBodies | None = None) -> None:
-        """`bodies`: keeps those of what has arrived; None = they stay where they are."""
+    def __init__(
+        self, bodies: WaitingBodies | None = None, *, most: int = sys.maxsize, window: int = sys.maxsize
+    ) -> None:
+        """`bodies`: keeps those of what has arrived; None = they stay where they are.
+
+        `most`: handed out at once of a queue. `window`: how many of a queue arrive before some are settled.
+        """
         self._bodies = bodies
-        self._lanes: Lanes[HandedOut] = Lanes()
+        self._lanes: Lanes[HandedOut] = Lanes(most=most, window=window)
         self._wake = asyncio.Event()
         self._in_hand: dict[str, int] = {}
         self._settled = asyncio.Event()
@@ -45,7 +51,11 @@ class Handout:
         else:
             self._in_hand.pop(key, None)
             self._settled.set()
-        if self._lanes.settled(delivery.queue.routing_key, delivery.envelope.ordering_key):
+        if self._lanes.settled(key, delivery.envelope.ordering_key, recorded=delivery.is_recorded):
+            self._wake.set()
+
+    def recorded(self, delivery: "HandedOut") -> None:
+        if self._lanes.recorded(delivery.queue.routing_key, delivery.envelope.ordering_key):
             self._wake.set()
 
     def clear(self, name: QueueName | None = None) -> "list[HandedOut]":
@@ -94,10 +104,19 @@ class HandedOut(ABC):
     """A delivery whose four verbs run at most once each in effect, and wait while the queue is away.
 
     Waiting is right because nobody can do better: until the verb stands, the message is in our hand, counts
-    against the prefetch, and comes again if we die.
+    among those of its queue, and comes again if we die.
     """
 
-    __slots__ = ("_handout", "_settling", "envelope", "history", "published_at", "queue", "redeliveries")
+    __slots__ = (
+        "_handout",
+        "_settling",
+        "envelope",
+        "history",
+        "is_recorded",
+        "published_at",
+        "queue",
+        "redeliveries",
+    )
 
     def __init__(
         self, queue: QueueName, envelope: Envelope, history: Retry, *, redeliveries: int, published_at: float
@@ -109,6 +128,7 @@ class HandedOut(ABC):
         self.published_at = published_at
         self._handout: Handout | None = None
         self._settling = False
+        self.is_recorded = False
 
     @property
     def tries(self) -> int:
@@ -120,6 +140,12 @@ class HandedOut(ABC):
 
     def attach(self, handout: Handout) -> None:
         self._handout = handout
+
+    def recorded(self) -> None:
+        if not self.is_recorded:
+            self.is_recorded = True
+            if self._handout is not None:
+                self._handout.recorded(self)
 
     async def ack(self) -> None:
         await self._settle(self._ack)

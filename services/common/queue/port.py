@@ -4,9 +4,10 @@ Guarantees, kept by both implementations and tested by one contract suite:
 
 - `publish` returns only when the message survives the death of every process (broker confirm / commit).
 - At least once: a message that was handed out and not settled is handed out again when its consumer dies.
-- First in, first out per queue. Within one ordering key never two messages are in hand at once; a message
-  that is retried or parked is overtaken meanwhile by later ones, so whoever needs strict order across a
-  retry (the turn does) parks those.
+- First in, first out per queue, except that messages of one ordering key wait for each other and for nobody
+  else: within one key never two are in hand at once, unless the earlier one is `recorded`. A message that is
+  retried or parked is overtaken meanwhile by later ones, so whoever needs strict order across a retry (the
+  turn does) parks those.
 - A message that was handed out more than `topology.DELIVERY_LIMIT` times without being settled is
   dead-lettered: it kills its consumers.
 - Envelope headers (trace context among them) come out as they went in, also after retries and in dead
@@ -141,6 +142,13 @@ class Delivery(Protocol):
     @property
     def published_at(self) -> float:
         """Unix time in seconds of the first publish; 0.0 = unknown."""
+
+    def recorded(self) -> None:
+        """Whoever handles a later message of its ordering key from now on is told that this one comes first.
+
+        Where so many wait behind it that nobody else's are in sight, they are handed out, one by one, to be
+        recorded and parked.
+        """
 
     async def ack(self) -> None: ...
 

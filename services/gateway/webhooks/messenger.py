@@ -148,22 +148,27 @@ def _message(event: dict[str, Any], message: dict[str, Any], account: str, own_a
             raise Skip("echo of our own message")
     # In an echo the page is the sender.
     item = _base(event, message.get("mid"), account, "recipient" if echo else "sender")
+    deleted = not echo and message.get("is_deleted") is True
+    if deleted:
+        # It comes under the id of the message that it takes back, which is recorded under that.
+        target, item.message_id = item.message_id, f"deleted:{item.message_id}"[:MAX_ID]
     attachments = [record(attachment) for attachment in listing(message.get("attachments"))]
     if attachments:
         payload = record(attachments[0].get("payload"))
         item.media_kind = bounded(attachments[0].get("type"), 64) or "attachment"
         item.media_id = bounded(text(payload.get("attachment_id")) or payload.get("sticker_id"), MAX_MEDIA_ID)
     item.text = bounded(message.get("text"), MAX_TEXT)
-    item.reply_to = bounded(record(message.get("reply_to")).get("mid"), MAX_ID)
+    item.reply_to = target if deleted else bounded(record(message.get("reply_to")).get("mid"), MAX_ID)
     item.details_json = details(
         quick_reply=record(message.get("quick_reply")).get("payload"),
         attachments=attachments,
         referral=record(message.get("referral")),
         app_id=text(message.get("app_id")),
+        type="deleted" if deleted else "",
     )
     if echo:
         item.kind = InboundMessage.ECHO
-    elif message.get("is_deleted") is True:
+    elif deleted:
         item.kind = InboundMessage.SYSTEM
     elif item.text.strip():
         item.kind = InboundMessage.TEXT

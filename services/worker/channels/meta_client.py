@@ -8,8 +8,9 @@ from typing import Any, Final
 import orjson
 
 from services.common.lean_imports import without
+from services.worker.channels.error_codes import RECONNECT
 from services.worker.channels.meta_errors import read_answer
-from services.worker.channels.port import NotSent, Refused, SendResult, Unknown
+from services.worker.channels.port import Blame, NotSent, Refused, SendResult, Unknown
 
 with without("pygments"):
     import httpx
@@ -39,6 +40,13 @@ class MetaClient:
 
     async def post(self, path: str, body: dict[str, Any], *, token: str) -> SendResult:
         """Send the body once; never raises for what the network or Meta does."""
+        if not _fits_a_header(token):
+            return NotSent(
+                "bad_token",
+                "the access token has characters that no token has: enter it anew",
+                blame=Blame.ACCOUNT,
+                attention=RECONNECT,
+            )
         headers = {"authorization": f"Bearer {token}", "content-type": "application/json"}
         url = f"{self._base_url}/{path}"
         try:
@@ -57,6 +65,8 @@ class MetaClient:
 
     async def tell(self, path: str, body: dict[str, Any], *, token: str) -> bool:
         """Post what may be lost (read, typing), soon or not at all; whether it was taken."""
+        if not _fits_a_header(token):
+            return False
         headers = {"authorization": f"Bearer {token}", "content-type": "application/json"}
         try:
             async with asyncio.timeout(_TELL_TIMEOUT):
@@ -70,6 +80,10 @@ class MetaClient:
     async def close(self) -> None:
         """Close the connections."""
         await self._http.aclose()
+
+
+def _fits_a_header(token: str) -> bool:
+    return token.isascii() and token.isprintable()
 
 
 def _name(error: Exception) -> str:

@@ -54,10 +54,14 @@ async def test_order_holds_and_nothing_stays_however_little_fits_into_memory(
 
 async def test_a_queue_of_large_messages_starves_no_other(installation: QueueInstallation) -> None:
     queue, large, small = await installation.open(), installation.name(), installation.name()
-    for number in range(20):
-        await queue.publish(large, replace(envelope(number), body=bytes(5_000)))
-    await queue.publish(small, envelope(99))
     async with queue.consume([large, small], prefetch=5, most_bytes=5_000) as consumer:
+        for name in (large, small):
+            # Both are consumed from here on.
+            await queue.publish(name, envelope(1))
+            await (await take(consumer)).ack()
+        for number in range(20):
+            await queue.publish(large, replace(envelope(number), body=bytes(5_000)))
+        await queue.publish(small, envelope(99))
         seen = []
         for _ in range(12):
             delivery = await take(consumer)

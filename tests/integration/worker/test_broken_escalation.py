@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 
 import grpc
+from metachat.channel.v1.channel_pb2 import InboundMessage
+from metachat.escalation.v1.conversation_pb2 import BeginTurnResponse, Held
 
 from services.common.queue.dead_letters import KEEP, DeadLetter, Keep
 from services.common.queue.topology import QueueName
@@ -87,3 +89,24 @@ async def test_a_reply_that_could_not_be_claimed_says_that_nobody_knows(world: W
         (letter,) = await letters(world, world.outbound, 1)
     assert letter.untold
     assert world.meta.requests == []
+
+
+async def test_a_persons_answer_elsewhere_is_not_overtaken_by_the_customers_next_message(
+    world: World,
+) -> None:
+    answers_then: list[int] = []
+
+    def begin(_request: object) -> BeginTurnResponse:
+        answers_then.append(len(world.escalation.requests("RecordHumanReply")))
+        return BeginTurnResponse(turn_id="t", conversation_id="c", held=Held())
+
+    world.escalation.then("RecordHumanReply", INTERNAL)
+    world.escalation.then("BeginTurn", begin)
+    world.connect()
+    async with world.worker(max_retries=1):
+        await world.write("I take care of it", "echo", kind=InboundMessage.ECHO)
+        await world.write("Thanks, and how much is it?", "m1")
+        await world.until(lambda: answers_then, seconds=30)
+        await world.until(lambda: len(world.escalation.requests("RecordHumanReply")) == 2, seconds=30)
+        await world.until_empty(world.inbound)
+    assert answers_then == [2]

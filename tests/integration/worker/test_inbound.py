@@ -143,6 +143,38 @@ async def test_tries_used_up_hand_over_and_put_aside(world: World) -> None:
     assert len(world.escalation.requests("BeginTurn")) == 2
 
 
+@pytest.mark.parametrize("rpc", ["CompleteTurn", "BeginTurn"])
+@pytest.mark.parametrize(
+    "status",
+    [
+        grpc.StatusCode.INVALID_ARGUMENT,
+        grpc.StatusCode.UNIMPLEMENTED,
+    ],
+)
+async def test_a_customer_whose_turn_is_refused_is_handed_to_a_person(
+    world: World, rpc: str, status: grpc.StatusCode
+) -> None:
+    """The message is accepted: whatever is wrong with it or its draft, nobody is to wait for nothing."""
+    world.escalation.then(rpc, *[status] * 20)
+    world.connect()
+    async with world.worker(max_retries=1):
+        await world.write()
+        await world.until_dead(world.inbound)
+    (failed,) = world.escalation.requests("FailTurn")
+    assert (failed.message_id, failed.text) == ("m1", "How much is it?")
+
+
+@pytest.mark.parametrize(("rpc", "told"), [("BeginTurn", 0), ("CompleteTurn", 1)])
+async def test_a_conflict_is_handed_over_where_the_turn_is_begun(world: World, rpc: str, told: int) -> None:
+    """Before, its id is that of another message: that one is recorded, and this one would not be."""
+    world.escalation.then(rpc, grpc.StatusCode.ALREADY_EXISTS)
+    world.connect()
+    async with world.worker(max_retries=1):
+        await world.write()
+        await world.until_dead(world.inbound)
+    assert len(world.escalation.requests("FailTurn")) == told
+
+
 async def test_a_message_is_not_put_aside_before_a_person_is_told(world: World) -> None:
     world.escalation.then("BeginTurn", *[grpc.StatusCode.INTERNAL] * 5)
     world.escalation.then("FailTurn", grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.UNAVAILABLE)

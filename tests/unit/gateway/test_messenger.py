@@ -71,6 +71,15 @@ def test_all_attachments_and_the_pressed_reply_are_kept() -> None:
     assert orjson.loads(item.details_json) == {"quick_reply": "Y", "attachments": attachments}
 
 
+def test_a_message_that_is_taken_back_is_recorded_beside_the_one_it_takes_back() -> None:
+    """Under the same id it would stand for another message: a conflict for each of them."""
+    said = read(event(message={"mid": "m1", "text": "Hello"}))
+    unsaid = read(event(message={"mid": "m1", "is_deleted": True}))
+    assert (said.message_id, unsaid.message_id, unsaid.reply_to) == ("m1", "deleted:m1", "m1")
+    assert unsaid.kind == Kind.SYSTEM
+    assert orjson.loads(unsaid.details_json) == {"type": "deleted"}
+
+
 def test_a_button_without_an_id_has_the_same_one_each_time() -> None:
     content = event(postback={"title": "Start", "payload": "GET_STARTED"})
     first, second = read(content), read(content)

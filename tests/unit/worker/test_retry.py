@@ -5,7 +5,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.common.errors import Kind
-from services.worker.retry import GiveUp, Park, RetryAgain, next_step, park_delay, pause_in_hand, retry_delay
+from services.worker.retry import (
+    GiveUp,
+    Park,
+    RetryAgain,
+    next_step,
+    park_delay,
+    pause_in_hand,
+    postponed_delay,
+    retry_delay,
+)
 
 CHANCES = st.floats(0, 1)
 
@@ -28,8 +37,13 @@ def test_what_is_not_the_messages_fault_costs_no_try(kind: Kind) -> None:
     assert isinstance(next_step(99, 0, kind, chance=0.5), Park)
 
 
-@pytest.mark.parametrize("kind", [Kind.INVALID, Kind.NOT_FOUND, Kind.CONFLICT, Kind.TOO_LARGE])
-def test_a_refused_message_is_given_up_without_a_handoff(kind: Kind) -> None:
+@pytest.mark.parametrize("kind", [Kind.INVALID, Kind.TOO_LARGE, Kind.UNIMPLEMENTED])
+def test_a_refused_message_is_given_up_at_once_and_its_customer_handed_over(kind: Kind) -> None:
+    assert next_step(0, 9, kind, chance=0.5) == GiveUp(hand_over=True)
+
+
+@pytest.mark.parametrize("kind", [Kind.NOT_FOUND, Kind.CONFLICT])
+def test_what_nobody_can_be_told_of_is_given_up_without_a_handoff(kind: Kind) -> None:
     assert next_step(0, 9, kind, chance=0.5) == GiveUp(hand_over=False)
 
 
@@ -48,6 +62,13 @@ def test_delays_grow_within_bounds(number: int, one: float, other: float) -> Non
 def test_the_far_sides_wish_is_granted() -> None:
     assert next_step(0, 3, Kind.NOT_READY, chance=0.5, retry_after=60) == RetryAgain(60)
     assert next_step(0, 3, Kind.UNAVAILABLE, chance=0.5, retry_after=60) == Park(60)
+
+
+@given(st.integers(0, 10_000), st.floats(0.05, 60), CHANCES)
+def test_a_turn_behind_another_asks_soon_and_then_less_often(parked: int, wish: float, chance: float) -> None:
+    assert wish <= postponed_delay(parked, wish, chance=chance) <= max(wish, 5.0)
+    assert postponed_delay(0, wish, chance=chance) == wish
+    assert postponed_delay(20, 0.5, chance=chance) == 5.0
 
 
 @given(st.integers(0, 10_000), st.floats(0, 1))
