@@ -182,20 +182,32 @@ def claim(
             return Claim(Verdict.SEND, State.SENDING)
 
 
-def report(row: Outbound, reported: State, attempt: int, *, outdated: bool = False) -> State | None:
+def report(
+    row: Outbound, reported: State, attempt: int, *, outdated: bool = False, of_another_send: bool = False
+) -> State | None:
     """The state that follows a report, None where nothing does. QUEUED: the attempt surely reached nobody.
 
     `attempt`: that of the reporter; 0 for what the provider says. `outdated`: a person has the conversation
     or has written to the customer since: a reply that reached nobody is not said after that.
+    `of_another_send`: the provider knows what it speaks of by another id than that of the last send.
     """
     if reported in _OF_THE_ATTEMPT and attempt != row.attempt:
         return None
-    # An old attempt's failure says nothing of the present one.
-    if reported is State.FAILED and attempt not in (0, row.attempt):
+    # An old attempt's failure says nothing of the present one, nor of one that is still to come.
+    of_an_old_one = bool(attempt) or of_another_send or row.state is State.QUEUED
+    if reported is State.FAILED and attempt != row.attempt and of_an_old_one:
         return None
     if reported not in _NEXT[row.state]:
         return None
     return State.CANCELLED if reported is State.QUEUED and outdated and row.kind == REPLY else reported
+
+
+def of_unknown_attempt(row: Outbound, reported: State, attempt: int, *, provider_id: str) -> bool:
+    """Whether a failure may be that of an earlier attempt as well as that of the present one, whose id
+    (`provider_id`: what the row has of it) only its own report will tell.
+    """
+    first = row.attempt <= 1
+    return reported is State.FAILED and not (attempt or first or provider_id) and row.state is State.SENDING
 
 
 def settle(row: Outbound, finding: Finding, *, active: bool, now: datetime) -> State:

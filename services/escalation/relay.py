@@ -165,9 +165,9 @@ class Relay:
         )
         if sent or told:
             now = self._clock.now()
-            await self._database.write(
-                partial(_mark, sent=[item.id for item in sent], told=[item.id for item in told], now=now)
-            )
+            ids = {item.id for item in sent}
+            out = [row for row in rows if row["id"] in ids]
+            await self._database.write(partial(_mark, sent=out, told=[item.id for item in told], now=now))
             PUBLISHED.labels("outbound").inc(len(sent))
             PUBLISHED.labels("event").inc(len(told))
         self._heed([*sent, *told], failures, seconds())
@@ -306,7 +306,7 @@ def outbound_message(row: Row) -> OutboundMessage:
     )
 
 
-def _mark(connection: Any, *, sent: Sequence[str], told: Sequence[str], now: Any) -> None:
+def _mark(connection: Any, *, sent: Sequence[Row], told: Sequence[str], now: Any) -> None:
     if sent:
         store.mark_published(connection, sent, now)
     if told:

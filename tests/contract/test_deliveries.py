@@ -13,7 +13,7 @@ from metachat.escalation.v1 import conversation_pb2, handoff_pb2, tenant_pb2
 from services.common.errors import Kind
 from services.escalation.channels.watch import ChannelWatch
 from services.escalation.store.channel_schema import early_statuses
-from services.escalation.store.schema import events, messages, outbox
+from services.escalation.store.schema import events, handoffs, messages, outbox
 from tests.contract.escalation_server import TENANT, WHATSAPP, World, database_url, refused, until, world
 from tests.contract.test_conversations_delivery import Claim, Report, claim, queued, report
 
@@ -170,6 +170,55 @@ async def test_the_statuses_of_parts_count_only_when_they_fail(world: World) -> 
     assert (await report(world, Report.FAILED, error_code="131026", **part)).changed
     [row] = await world.rows(outbox)
     assert (row["state"], row["provider_message_id"]) == ("failed", "m_last")
+
+
+async def test_a_failure_of_an_earlier_attempt_does_not_end_what_was_sent_again(world: World) -> None:
+    outbound_id = await unknown(world)
+    await settle(world, outbound_id, Settle.SEND_AGAIN)
+    old = {"outbound_id": outbound_id, "provider_message_id": "wamid.first", "error_code": "131026"}
+    # Before the second attempt, and after it: the provider speaks of the first one's message.
+    assert not (await report(world, Report.FAILED, **old)).changed
+    again = await claim(world, outbound_id)
+    assert again.verdict == Claim.SEND
+    await report(world, Report.SENT, outbound_id=outbound_id, attempt=2, provider_message_id="wamid.second")
+    assert not (await report(world, Report.FAILED, **old)).changed
+    assert (await world.rows(outbox))[0]["state"] == "sent"
+    assert await world.rows(handoffs) == []
+    # What it says of the second one's counts, and that the first arrived after all is good to know.
+    assert (await report(world, Report.DELIVERED, **{**old, "error_code": ""})).changed
+    present = {**old, "provider_message_id": "wamid.second"}
+    assert not (await report(world, Report.FAILED, **present)).changed
+    assert (await world.rows(outbox))[0]["state"] == "delivered"
+
+
+@pytest.mark.parametrize("present", [False, True])
+async def test_a_failure_that_comes_while_it_is_sent_again_counts_where_it_is_of_that_send(
+    world: World, present: bool
+) -> None:
+    outbound_id = await unknown(world)
+    await settle(world, outbound_id, Settle.SEND_AGAIN)
+    await claim(world, outbound_id)
+    said_of = "wamid.second" if present else "wamid.first"
+    await report(
+        world, Report.FAILED, outbound_id=outbound_id, provider_message_id=said_of, error_code="131026"
+    )
+    assert (await world.rows(outbox))[0]["state"] == "sending"
+    await report(world, Report.SENT, outbound_id=outbound_id, attempt=2, provider_message_id="wamid.second")
+    assert (await world.rows(outbox))[0]["state"] == ("failed" if present else "sent")
+
+
+@pytest.mark.parametrize("part", ["", "/1"])
+async def test_a_failure_of_the_present_attempt_counts_after_it_was_sent_again(
+    world: World, part: str
+) -> None:
+    outbound_id = await unknown(world)
+    await settle(world, outbound_id, Settle.SEND_AGAIN)
+    await claim(world, outbound_id)
+    sent = {"outbound_id": outbound_id, "provider_message_id": "wamid.second"}
+    await report(world, Report.SENT, attempt=2, **sent)
+    named = {**sent, "outbound_id": outbound_id + part}
+    assert (await report(world, Report.FAILED, error_code="131026", **named)).changed
+    assert (await world.rows(outbox))[0]["state"] == "failed"
 
 
 async def test_after_the_window_nothing_is_sent_and_the_agent_sees_why(world: World) -> None:

@@ -11,7 +11,7 @@ from services.common.clock import Clock
 from services.common.errors import Kind, ServiceError, invalid_field
 from services.escalation.accounts.change_log import Actor, current_actor
 from services.escalation.channels.health import ChannelHealth
-from services.escalation.outbox import Finding, State, Verdict
+from services.escalation.outbox import Finding, State, Verdict, of_unknown_attempt
 from services.escalation.servicers.tenants import channel_message
 from services.escalation.servicers.translation import channel_word, delivery_message, duration, moment
 from services.escalation.store import deliveries, request_log
@@ -130,6 +130,12 @@ class Deliveries:
             if not outbound_id and not request.attempt and reported in _SAID_BY_PROVIDERS:
                 await self._keep_early(request, channel, reported)
             return conversation_pb2.ReportDeliveryResponse(unknown_message=True)
+        known = row["provider_message_id"]
+        if provider_id and of_unknown_attempt(
+            store.outbound(row), reported, request.attempt, provider_id=known
+        ):
+            await self._keep_early(request, row["channel"], reported)
+            return conversation_pb2.ReportDeliveryResponse()
         if part and reported is not State.FAILED:
             # The message is where its last part is.
             return conversation_pb2.ReportDeliveryResponse()

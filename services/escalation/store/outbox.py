@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, bindparam, select, tuple_, update
+from sqlalchemy import Connection, bindparam, or_, select, tuple_, update
 
 from services.escalation.handoffs.priority import window_end
 from services.escalation.outbox import (
@@ -147,19 +147,20 @@ def report_row(
             return False
         comes_back = reported is State.QUEUED and found["kind"] == REPLY
         outdated = comes_back and withdrawals.outdated(connection, conversation, found)
-        following = report(outbound(found), reported, attempt, outdated=outdated)
+        another = bool(provider_id and found["provider_message_id"] not in ("", provider_id))
+        following = report(outbound(found), reported, attempt, outdated=outdated, of_another_send=another)
         values: dict[str, Any] = {}
         if attempt == found["attempt"] and called_at and (found["attempted_at"] or now) < called_at <= now:
             values["attempted_at"] = called_at
         if following is None:
-            # The id is worth keeping even where the state is known already.
-            if provider_id and not found["provider_message_id"]:
+            # The id is worth keeping even where the state is known; a failure's may be of an old send.
+            if provider_id and not found["provider_message_id"] and reported is not State.FAILED:
                 values["provider_message_id"] = provider_id
             if values:
                 _change(connection, found["id"], updated_at=now, **values)
             return "provider_message_id" in values
         values |= {"error_code": error_code, "error_detail": error_detail}
-        if provider_id:
+        if provider_id and not (another and attempt != found["attempt"]):
             values["provider_message_id"] = provider_id
         if following is State.QUEUED:
             values["lease_expires_at"] = None
@@ -181,9 +182,16 @@ def unpublished(
     return connection.execute(query).mappings().all()
 
 
-def mark_published(connection: Connection, ids: Sequence[str], now: datetime) -> None:
-    """Say that these rows are on their queues."""
-    connection.execute(update(outbox).where(outbox.c.id.in_(ids)).values(published_at=now))
+def mark_published(connection: Connection, rows: Sequence[Row], now: datetime) -> None:
+    """Say that these rows are on their queues, as they were read. One that was claimed since and waits to be
+    sent once more is not marked: its copy on the queue may be used up.
+    """
+    by_attempt: dict[int, list[str]] = {}
+    for row in rows:
+        by_attempt.setdefault(row["attempt"], []).append(row["id"])
+    for attempt, ids in by_attempt.items():
+        as_read = or_(outbox.c.attempt == attempt, outbox.c.state != str(State.QUEUED))
+        connection.execute(update(outbox).where(outbox.c.id.in_(ids), as_read).values(published_at=now))
 
 
 def _earlier_in_hand(

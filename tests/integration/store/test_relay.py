@@ -8,8 +8,9 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
+import pytest
 from metachat.escalation.v1 import event_pb2
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, insert, select, update
 
 from services.common.clock import FixedClock
 from services.common.queue.port import Envelope, QueueName, QueueUnavailable
@@ -253,3 +254,41 @@ async def test_a_queue_that_takes_nothing_holds_up_no_other_tenant(database: Dat
     await running.close()
     # In order all the same.
     assert [found for found in queue.ids if found in set(stuck)] == stuck
+
+
+class SlowForOthers(RecordingQueue):
+    """Takes one message at once, everything else later."""
+
+    def __init__(self, quick: str) -> None:
+        super().__init__()
+        self._quick = quick
+        self.go_on = asyncio.Event()
+
+    async def publish(self, name: QueueName, envelope: Envelope, *, timeout: float = 5.0) -> None:  # noqa: ASYNC109
+        if envelope.message_id != self._quick:
+            await self.go_on.wait()
+        await super().publish(name, envelope, timeout=timeout)
+
+
+@pytest.mark.parametrize(("state", "copies"), [("queued", 2), ("sending", 1)])
+async def test_what_is_sent_again_while_its_first_copy_is_being_marked_goes_out_again(
+    database: Database, state: str, copies: int
+) -> None:
+    await database.write(add_tenant)
+    [first] = await database.write(partial(add_messages, number=1))
+    [other] = await database.write(partial(add_messages, number=1))
+    queue = SlowForOthers(first)
+    running = relay(database, queue)
+    running.open()
+
+    async def is_out() -> bool:
+        return queue.ids == [first]
+
+    await until(is_out)
+    # The copy was claimed before its batch is over; where its attempt ended unknown, somebody says: again.
+    again = update(outbox).where(outbox.c.id == first).values(state=state, attempt=1, updated_at=NOW)
+    await database.write(lambda connection: connection.execute(again).rowcount)
+    queue.go_on.set()
+    await all_out(database)
+    await running.close()
+    assert sorted(queue.ids) == sorted([first] * copies + [other])

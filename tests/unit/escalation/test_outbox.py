@@ -137,6 +137,16 @@ def test_an_old_attempt_knows_nothing_of_the_present_one() -> None:
     assert report(present, State.SENT, 1) is State.SENT
 
 
+@given(states, st.integers(0, 3), st.integers(0, 3))
+def test_what_a_provider_says_of_another_send_ends_none(state: State, present: int, attempt: int) -> None:
+    row = outbound(state, attempt=present)
+    if attempt != present:
+        assert report(row, State.FAILED, attempt, of_another_send=True) is None
+    if attempt == 0 < present and state is State.QUEUED:
+        # Nothing of what is still to be sent can have failed.
+        assert report(row, State.FAILED, attempt) is None
+
+
 def test_after_the_window_nothing_is_sent() -> None:
     row = outbound(State.QUEUED)
     assert claimed(row, window_ends_at=NOW + timedelta(seconds=1)).verdict is Verdict.SEND
