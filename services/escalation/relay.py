@@ -176,7 +176,7 @@ class Relay:
     def _heed(self, done: Sequence[_Item], failures: Sequence[_Failure], now: float) -> None:
         """Leave alone what takes nothing. Raises where something else failed, or too much."""
         refused = {failure.item.queue for failure in failures}
-        for queue in {item.queue for item in done} - refused:
+        for queue in {item.queue for item in done}:
             self._refused.took(queue, now)
         for failure in failures:
             if not isinstance(failure.error, QueueUnavailable):

@@ -44,8 +44,8 @@ _GRACE: Final = timedelta(seconds=30)
 _REMEMBERED: Final = timedelta(days=30)
 _MOST_DEPARTED: Final = 1000
 _LOOK_ANYWAY: Final = 20
-# Queues that fail in one look before the broker counts as away: each may take half a minute.
-_MOST_SILENT: Final = 3
+# Queues that fail in one look before it goes on to something else: each may take half a minute.
+_MOST_FAILURES: Final = 3
 _TEXT_BYTES: Final = 16_384
 _PAGE: Final = 200
 _REMOVED: Final = "its tenant or channel was removed"
@@ -79,6 +79,7 @@ class QueueWatch:
         self._holder = secrets.token_hex(8)
         self._counts = Counts()
         self._seen_dead: dict[QueueName, int] = {}
+        self._failed: set[QueueName] = set()
         self._looks = 0
         self._retired: set[tuple[str, str]] = set()
         self._task: asyncio.Task[None] | None = None
@@ -140,20 +141,27 @@ class QueueWatch:
         return len(names)
 
     async def _depths(self, names: Sequence[QueueName]) -> list[tuple[QueueName, Depth]]:
-        """Of those that answer. Raises QueueUnavailable where several do not: the broker is away."""
+        """Of those that answer. Raises QueueUnavailable where none does: the broker is away."""
         with contextlib.suppress(QueueUnavailable):
             return list(zip(names, await self._queue.depths(names), strict=True))
         found: list[tuple[QueueName, Depth]] = []
-        silent = 0
-        for name in names:
+        failures = 0
+        for name in self._in_order_of_trust(names):
             try:
                 found.append((name, await self._queue.depth(name)))
             except QueueUnavailable as error:
-                silent += 1
-                if silent == _MOST_SILENT:
-                    raise
+                self._failed.add(name)
+                failures += 1
                 _log.warning("a queue cannot be counted", queue=name.queue, error=str(error))
+                if failures == _MOST_FAILURES:
+                    if not found:
+                        raise
+                    break
         return found
+
+    def _in_order_of_trust(self, names: Sequence[QueueName]) -> list[QueueName]:
+        """What failed before comes last: however many fail, those that answer are all looked at."""
+        return sorted(names, key=lambda name: name in self._failed)
 
     async def _tell_people(self, depths: Sequence[tuple[QueueName, Depth]]) -> None:
         """Look where dead letters have come, and hand over those that nobody was told of."""
@@ -161,19 +169,22 @@ class QueueWatch:
         if self._looks % _LOOK_ANYWAY == 0:
             # One that came and one that went leave the number as it was.
             self._seen_dead.clear()
-        failed = 0
-        for name, depth in depths:
-            if depth.dead_letters == self._seen_dead.get(name, 0):
+        lying = {name: depth.dead_letters for name, depth in depths}
+        failures = 0
+        for name in self._in_order_of_trust(list(lying)):
+            if lying[name] == self._seen_dead.get(name, 0):
                 continue
             try:
                 if await self._tell_of(name):
-                    self._seen_dead[name] = depth.dead_letters
+                    self._seen_dead[name] = lying[name]
+                self._failed.discard(name)
             except QueueUnavailable as error:
                 # Its customers wait for the next look; those of the queues behind it must not.
-                failed += 1
-                if failed == _MOST_SILENT:
-                    raise
+                self._failed.add(name)
+                failures += 1
                 _log.warning("dead letters cannot be looked at", queue=name.dead_letter, error=str(error))
+                if failures == _MOST_FAILURES:
+                    break
 
     async def _tell_of(self, name: QueueName) -> bool:
         """Hand over what lies silent in the dead letters of a queue; True: there was nothing."""

@@ -153,7 +153,7 @@ def report_row(
         if attempt == found["attempt"] and called_at and (found["attempted_at"] or now) < called_at <= now:
             values["attempted_at"] = called_at
         if following is None:
-            # The id is worth keeping even where the state is known; that of a failure may be an old send's.
+            # The id is worth keeping even where the state is known; a failure's may be of an old send.
             if provider_id and not found["provider_message_id"] and reported is not State.FAILED:
                 values["provider_message_id"] = provider_id
             if values:
