@@ -60,7 +60,9 @@ class Switching:
                 except QueueUnavailable as error:
                     _log.warning("old queues cannot be looked at", error=str(error))
                     break
-                waiting = sum(depth.ready + (depth.unacked or 0) for depth in depths)
+                # The broker does not say how many are unacknowledged: ours are counted here.
+                held = sum(self._consumer.held(queue) for queue in old)
+                waiting = held + sum(depth.ready + (depth.unacked or 0) for depth in depths)
                 self._empty[new] = 0 if waiting else self._empty.get(new, 0) + 1
                 if self._empty[new] >= _LOOKS and new in self._waiting:
                     self.forget(new)

@@ -21,9 +21,9 @@ from services.common.queue.waiting_bodies import WaitingBodies
 _log = get_logger(__name__)
 
 # So many times what may be handed out of a queue is taken from the broker: messages of one conversation wait
-# for each other here, and those of others behind them are to be in sight. Many more would count a handing
-# out, towards the delivery limit, for whatever stands behind a message that ends its workers.
-_WINDOW = 10
+# for each other here, and those of others behind them are to be in sight. Many more would take memory, and
+# count a handing out, towards the delivery limit, for whatever stands behind a message that ends its workers.
+_WINDOW = 5
 _MOST_PREFETCH = 65_535
 _PAUSE = 0.5
 _LONGEST_PAUSE = 10.0
@@ -172,6 +172,9 @@ class AmqpConsumer:
         group.wanted.pop(name.queue, None)
         group.changed.set()
         await self._unsubscribe(group, name)
+
+    def held(self, name: QueueName) -> int:
+        return self._handout.held(name)
 
     def __aiter__(self) -> Self:
         return self

@@ -218,6 +218,9 @@ class EmbeddedConsumer:
             self._writer.post(lambda file, now: self._claims.wanted.discard(file.queue_id(name.routing_key)))
         self._release(self._handout.clear(name))
 
+    def held(self, name: QueueName) -> int:
+        return self._handout.held(name)
+
     def __aiter__(self) -> Self:
         return self
 

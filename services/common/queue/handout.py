@@ -58,6 +58,10 @@ class Handout:
         if self._lanes.recorded(delivery.queue.routing_key, delivery.envelope.ordering_key):
             self._wake.set()
 
+    def held(self, name: QueueName) -> int:
+        """How many of a queue are here: in hand, or waiting to be handed out."""
+        return self._lanes.size(name.routing_key)
+
     def clear(self, name: QueueName | None = None) -> "list[HandedOut]":
         """Forget and return what was not handed out, of one queue or of all."""
         dropped = self._lanes.clear(None if name is None else name.routing_key)

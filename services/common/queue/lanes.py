@@ -115,6 +115,11 @@ class Lanes(Generic[Item]):
             return False
         return self._look(lane_name)
 
+    def size(self, lane_name: str) -> int:
+        """How many of a lane are here: taken, or waiting to be."""
+        lane = self._lanes.get(lane_name)
+        return 0 if lane is None else lane.size
+
     def clear(self, lane_name: str | None = None) -> list[Item]:
         """Forget what was not taken, of one lane or of all, and return it; keys that are taken stay taken."""
         names = list(self._lanes) if lane_name is None else [lane_name]

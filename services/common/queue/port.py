@@ -181,6 +181,9 @@ class Consumer(Protocol):
     async def remove(self, name: QueueName) -> None:
         """Stop taking from the queue; what is in hand can still be settled, the rest goes back."""
 
+    def held(self, name: QueueName) -> int:
+        """How many of a queue this consumer has taken and not settled, whether or not they are handed out."""
+
     def __aiter__(self) -> AsyncIterator[Delivery]: ...
 
     async def __anext__(self) -> Delivery:

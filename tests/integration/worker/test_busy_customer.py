@@ -17,7 +17,7 @@ from metachat.escalation.v1.tenant_pb2 import Channel
 
 from tests.integration.worker.conftest import World
 
-# Ten of the broker's windows: 200 messages in a row are nothing to keep a shop closed for.
+# Twenty times what is taken from the broker at once: nothing to keep a shop closed for.
 BURST = 200
 PREFETCH = 2
 MANY = 10_000

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import grpc
 import pytest
 from metachat.channel.v1.channel_pb2 import InboundMessage
 from metachat.escalation.v1.conversation_pb2 import Contact
@@ -27,6 +28,19 @@ async def write(world: World, partitions: Partitions, number: int, contact: str)
     )
     name = partitions.of(world.inbound, contact)
     await world.publish(name, message, message.message_id, contact)
+
+
+async def test_what_is_in_hand_and_not_recorded_is_not_overtaken_from_a_new_queue(world: World) -> None:
+    """The broker counts what is ready alone: an old queue whose messages are all in hand looks empty."""
+    world.connect()
+    world.escalation.then("BeginTurn", *[grpc.StatusCode.UNAVAILABLE] * 6)
+    for number in range(3):
+        await write(world, Partitions(1 if number < 2 else 3), number, "49151")
+    installation = replace(world.settings.installation, partitions=Partitions(3, 1))
+    async with world.worker(installation=installation):
+        await world.until(lambda: len(world.escalation.requests("CompleteTurn")) == 3, seconds=60)
+    begun = [request.message_id for request in world.escalation.requests("BeginTurn")]
+    assert list(dict.fromkeys(begun)) == ["49151-0", "49151-1", "49151-2"]
 
 
 @pytest.mark.parametrize(("before", "after"), [(1, 3), (3, 1)])
