@@ -1,4 +1,4 @@
-"""Users, their tries to sign in, and who changed what."""
+"""API keys, users and their tries to sign in, and who changed what."""
 
 from __future__ import annotations
 
@@ -8,6 +8,19 @@ from sqlalchemy import Boolean, Column, ForeignKey, Index, Integer, Table, Text,
 
 from services.escalation.store.columns import Instant, Json
 from services.escalation.store.schema import METADATA
+
+api_keys: Final = Table(
+    "api_keys",
+    METADATA,
+    Column("id", Text, primary_key=True),
+    Column("tenant_id", Text, ForeignKey("tenants.id", ondelete="CASCADE"), index=True),  # NULL: installation
+    Column("name", Text, nullable=False, server_default=text("''")),
+    Column("secret_hash", Text, nullable=False, server_default=text("''")),
+    Column("scopes", Json, nullable=False),
+    Column("allowed_origins", Json, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Column("revoked_at", Instant),
+)
 
 users: Final = Table(
     "users",

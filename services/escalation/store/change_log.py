@@ -9,9 +9,8 @@ from typing import Any
 from sqlalchemy import Connection, Row, insert, select
 
 from services.escalation.accounts.change_log import Actor, difference
-from services.escalation.store.account_schema import audit_entries, users
+from services.escalation.store.account_schema import api_keys, audit_entries, users
 from services.escalation.store.identity import new_id
-from services.escalation.store.schema import api_keys
 
 
 def record(

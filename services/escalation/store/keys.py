@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, insert, select, update
 
 from services.escalation.accounts.keys import StoredKey
-from services.escalation.store.schema import api_keys
+from services.escalation.store.account_schema import api_keys
 
 
 def insert_key(connection: Connection, key: StoredKey, *, name: str, now: datetime) -> None:

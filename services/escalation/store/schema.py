@@ -108,19 +108,6 @@ channels = Table(
     UniqueConstraint("kind", "account_id"),
 )
 
-api_keys = Table(
-    "api_keys",
-    METADATA,
-    _id(),
-    Column("tenant_id", Text, ForeignKey("tenants.id", ondelete="CASCADE"), index=True),  # NULL: installation
-    _text("name"),
-    _text("secret_hash"),
-    Column("scopes", Json, nullable=False),
-    Column("allowed_origins", Json, nullable=False),
-    _instant("created_at"),
-    _instant("revoked_at", nullable=True),
-)
-
 # Drives WatchTenants and every cache. On PostgreSQL numbers may become visible out of order: whoever inserts
 # holds one advisory lock, so that a reader that asks for "seq > n" misses none.
 tenant_changes = Table(

@@ -20,8 +20,8 @@ from services.escalation.store import (  # noqa: F401 - each adds its tables to 
     verdict_schema,
     webhook_schema,
 )
-from services.escalation.store.account_schema import audit_entries, users
-from services.escalation.store.schema import METADATA, api_keys, channels, tenant_secrets, tenants
+from services.escalation.store.account_schema import api_keys, audit_entries, users
+from services.escalation.store.schema import METADATA, channels, tenant_secrets, tenants
 from services.escalation.store.webhook_schema import webhooks
 
 DELETED_ACTION: Final = "tenant.deleted"
