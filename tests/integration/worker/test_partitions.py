@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 
 import grpc
 import pytest
 from metachat.channel.v1.channel_pb2 import InboundMessage
-from metachat.escalation.v1.conversation_pb2 import Contact
+from metachat.escalation.v1.conversation_pb2 import (
+    BeginTurnRequest,
+    BeginTurnResponse,
+    Contact,
+    DraftTask,
+)
 from metachat.escalation.v1.tenant_pb2 import Channel
 
 from services.common.queue.topology import Partitions
@@ -33,7 +39,14 @@ async def write(world: World, partitions: Partitions, number: int, contact: str)
 async def test_what_is_in_hand_and_not_recorded_is_not_overtaken_from_a_new_queue(world: World) -> None:
     """The broker counts what is ready alone: an old queue whose messages are all in hand looks empty."""
     world.connect()
-    world.escalation.then("BeginTurn", *[grpc.StatusCode.UNAVAILABLE] * 6)
+    back = time.monotonic() + 6.0  # longer than old queues are looked at
+
+    def begin(request: BeginTurnRequest) -> BeginTurnResponse | grpc.StatusCode:
+        if time.monotonic() < back:
+            return grpc.StatusCode.UNAVAILABLE
+        return BeginTurnResponse(turn_id=request.message_id, draft=DraftTask(fence=1))
+
+    world.escalation.then("BeginTurn", *[begin] * 1000)
     for number in range(3):
         await write(world, Partitions(1 if number < 2 else 3), number, "49151")
     installation = replace(world.settings.installation, partitions=Partitions(3, 1))
