@@ -33,18 +33,6 @@ async def tenant_or_all(directory: TenantDirectory, request: Any) -> str:
     return ""
 
 
-def header_token(text: str, field: str) -> str:
-    """A secret that is sent in a header, white space around it taken off. Raises ServiceError(INVALID) that
-    names the field, never the secret.
-    """
-    stripped = text.strip()
-    if text and not (stripped and stripped.isascii() and stripped.isprintable()):
-        raise invalid_field(
-            field, "holds what no header can carry: copy it again, without anything invisible in it"
-        )
-    return stripped
-
-
 def line(text: str, field: str) -> str:
     """A short text that people or programs gave: one visible line, white space around it taken off.
 

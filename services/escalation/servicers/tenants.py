@@ -13,7 +13,8 @@ from services.common.errors import Kind, ServiceError
 from services.common.settings import Secret
 from services.escalation.accounts import keys
 from services.escalation.accounts.access_tokens import ApiKeys, ListedKey
-from services.escalation.servicers.requests import header_token, line, tenant_of
+from services.escalation.secrets.headers import header_token
+from services.escalation.servicers.requests import line, tenant_of
 from services.escalation.servicers.translation import storable, timestamp
 from services.escalation.store.codec import dump_json
 from services.escalation.store.pages import page_size, page_token, position_of

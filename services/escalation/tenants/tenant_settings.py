@@ -20,6 +20,7 @@ from metachat.escalation.v1 import policy_pb2, settings_pb2
 from services.common.errors import FieldFault, Kind, ServiceError, invalid_field
 from services.escalation import policy
 from services.escalation.handoffs import business_hours
+from services.escalation.secrets.headers import header_token
 from services.escalation.verdicts.sampling import DEFAULT_RATE
 
 TenantSettings = settings_pb2.TenantSettings
@@ -85,7 +86,7 @@ def merge(
                 raise invalid_field(f"update_mask.paths[{index}]", f"there is no field {path!r}")
     else:
         _merge_set_fields(merged, change)
-    api_key = change.llm.api_key if touched_key else None
+    api_key = header_token(change.llm.api_key, "settings.llm.api_key") if touched_key else None
     _drop_secrets(merged)
     _drop_empty(merged)
     return Merged(settings=merged, api_key=api_key, renamed=renamed)

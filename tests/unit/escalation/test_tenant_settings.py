@@ -112,6 +112,18 @@ def test_the_api_key_is_kept_unless_it_is_meant(change, mask, expected):
     assert not result.settings.llm.HasField("api_key")
 
 
+@pytest.mark.parametrize("key", ["sk-\u00a0secret", "sk-a\nb", " \t"])
+def test_an_api_key_that_no_header_can_carry_is_refused_without_being_shown(key):
+    with pytest.raises(ServiceError) as refused:
+        merged({"llm": {"apiKey": key}})
+    assert refused.value.kind is Kind.INVALID and "settings.llm.api_key" in str(refused.value.fields)
+    assert "secret" not in str(refused.value) + str(refused.value.fields)
+
+
+def test_white_space_around_an_api_key_is_taken_off():
+    assert merged({"llm": {"apiKey": " sk-1\n"}}).api_key == "sk-1"
+
+
 def test_no_secret_enters_the_stored_json():
     stored = to_json(settings(llm={"apiKey": "sk-1", "apiKeySet": True, "model": "m"}))
     assert stored == {"llm": {"model": "m"}}
