@@ -21,7 +21,7 @@ from tests.contract import escalation_server as server
 from tests.contract.escalation_server import World, until
 from tests.providers.meta_server import MetaServer
 from tests.providers.openai_server import OpenAIServer
-from tests.unit.gateway.toys import free_port
+from tests.servers.process import free_port
 
 API_KEY = "sk-the-stored-key-of-this-test"
 CHANNEL_TOKEN = "the-channel-token-of-this-test"

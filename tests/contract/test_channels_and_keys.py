@@ -13,7 +13,8 @@ from sqlalchemy import select
 from services.common.clock import SystemClock
 from services.common.errors import Kind
 from services.escalation.accounts.access_tokens import ApiKeyVerifier
-from services.escalation.store.schema import api_keys, channels
+from services.escalation.store.account_schema import api_keys
+from services.escalation.store.schema import channels
 from tests.contract import administration_server as admin
 from tests.contract.administration_server import INTERNAL, OPERATOR, Stubs, World, refused
 

@@ -17,19 +17,15 @@ import grpc
 from metachat.confidence.v1 import confidence_pb2 as pb
 from metachat.confidence.v1 import confidence_pb2_grpc as pb_grpc
 
+from tests.servers.process import free_port
+
 ROOT = Path(__file__).resolve().parents[2]
 REQUEST = pb.ScoreRequest(user_message="How much is it?", reply="It costs $49. [confidence: high]")
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 @asynccontextmanager
 async def _running(folder: Path, **more: str) -> AsyncIterator[tuple[asyncio.subprocess.Process, int]]:
-    port = _free_port()
+    port = free_port()
     environment = {
         **os.environ,
         "METACHAT_DATA_FOLDER": str(folder),

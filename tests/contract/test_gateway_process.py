@@ -21,7 +21,8 @@ from metachat.chat.v1.chat_pb2_grpc import ChatServiceStub
 from services.common.errors import Kind, from_rpc_error
 from services.common.grpc_channel import open_channel
 from services.common.settings import Secret
-from tests.unit.gateway.toys import SHOP, Running, free_port, gateway, until
+from tests.servers.process import free_port
+from tests.unit.gateway.toys import SHOP, Running, gateway, until
 
 
 @pytest.fixture

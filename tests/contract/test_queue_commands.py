@@ -17,6 +17,14 @@ from tests.contract.escalation_server import OPERATOR
 from tests.contract.test_queues import Place, inbound
 
 place = test_queues.place
+
+
+@pytest.fixture(scope="module")
+def rabbitmq_url(own_rabbitmq_url: str) -> str:
+    """An exchange is taken away here, under everybody who shares the broker."""
+    return own_rabbitmq_url
+
+
 pytestmark = pytest.mark.timeout(120)
 ROOT = Path(__file__).parents[2]
 

@@ -2,17 +2,20 @@
 
 import asyncio
 import os
+import shutil
+import tempfile
 import threading
 import uuid
 from collections.abc import Coroutine, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 import pytest
 
-from tests.servers import chromium
+from tests.servers import chromium, rabbitmq
 
 _NEEDS = {"rabbitmq": "RABBITMQ_URL", "postgresql": "TEST_DATABASE_URL"}
 
@@ -63,6 +66,28 @@ class PostgresServer:
 def rabbitmq_url() -> str:
     """Shared by the whole run: use tenant ids of your own and remove what you made."""
     return _variable("rabbitmq")
+
+
+@pytest.fixture(scope="module")
+def own_rabbitmq_url() -> Iterator[str]:
+    """A RabbitMQ for one module alone, where what it does is in the way of others: exchanges are shared.
+
+    A module that wants it everywhere gives its `rabbitmq_url` another value: this one.
+    """
+    _variable("rabbitmq")
+    script = rabbitmq.find()
+    if script is None:
+        pytest.skip("needs the binaries of RabbitMQ, for one of its own")
+    folder = Path(tempfile.mkdtemp(prefix="metachat-rabbitmq-"))
+    # The server may run as another user and must get through to its own folder.
+    folder.chmod(0o711)
+    server = rabbitmq.RabbitMQ(script, folder / "server")
+    try:
+        server.wait()
+        yield server.url
+    finally:
+        server.stop()
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")

@@ -1,8 +1,10 @@
 """One server process of our own: started, watched until ready, stopped, taken down with us when killed."""
 
 import ctypes
+import itertools
 import os
 import pwd
+import secrets
 import signal
 import socket
 import subprocess
@@ -10,8 +12,17 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Final
 
 _PR_SET_PDEATHSIG = 1
+
+
+# Below those that systems give to whoever asks for any (32768 and above on Linux).
+_FIRST_PORT: Final = 11_000
+_PORTS: Final = 1_000
+_RANGES: Final = 20
+# From anywhere: several runs may share a machine.
+_NUMBERS: Final = itertools.count(secrets.randbelow(_PORTS))
 
 
 class ServerFailed(Exception):
@@ -19,10 +30,20 @@ class ServerFailed(Exception):
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
+    """A port that nobody listens on. Neither the system gives it to whoever asks for any, nor this to another
+    process of the same test run: between being found and being listened on it stays free.
+    """
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "gw-1").removeprefix("gw")
+    first = _FIRST_PORT + (int(worker) + 1) % _RANGES * _PORTS
+    for number in itertools.islice(_NUMBERS, _PORTS):
+        port = first + number % _PORTS
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
         return port
+    raise ServerFailed("no port is free")
 
 
 def accepts(port: int) -> bool:

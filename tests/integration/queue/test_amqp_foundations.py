@@ -16,6 +16,13 @@ from tests.integration.queue.rabbitmq_ground import opened, plain_channel
 
 pytestmark = [pytest.mark.rabbitmq, pytest.mark.timeout(300)]
 
+
+@pytest.fixture(scope="module")
+def rabbitmq_url(own_rabbitmq_url: str) -> str:
+    """Exchanges are taken away here, under everybody who shares the broker."""
+    return own_rabbitmq_url
+
+
 RUNG = topology.RETRY_LADDER[-1]
 WAITING = 5
 ALL_EXCHANGES = (

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -37,6 +36,7 @@ from services.common.settings import Secret
 from services.gateway.__main__ import serve
 from services.gateway.auth import caller_of
 from services.gateway.settings import Settings
+from tests.servers.process import free_port
 
 INTERNAL = "internal-token-of-the-tests"
 OPERATOR = "operator-token-of-the-tests"
@@ -238,13 +238,6 @@ def outcome(action: Any, score: float | None, reason: str) -> cv.TurnOutcome:
         reply="A person will answer.",
         handled_by=cv.TurnOutcome.HUMAN if escalated else cv.TurnOutcome.ASSISTANT,
     )
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def back_end(world: World, port: int = 0) -> GrpcServer:
