@@ -41,15 +41,26 @@ class Drain:
     def __init__(self) -> None:
         """Not draining yet."""
         self.started = False
-        self.tasks: set[asyncio.Task[Any]] = set()
+        self._tasks: set[asyncio.Task[Any] | None] = set()
+
+    def may_end(self, task: asyncio.Task[Any] | None) -> None:
+        """From now on this stream may be ended. Raises CancelledError where it should have been already."""
+        if self.started:
+            raise asyncio.CancelledError
+        self._tasks.add(task)
+
+    def must_not_end(self, task: asyncio.Task[Any] | None) -> None:
+        """Not now, or not any more."""
+        self._tasks.discard(task)
 
     def end_streams(self) -> None:
         """End the streams that only the server writes to: they would outlast any grace; clients open them
         elsewhere.
         """
         self.started = True
-        for task in tuple(self.tasks):
-            task.cancel()
+        for task in tuple(self._tasks):
+            if task is not None:
+                task.cancel()
 
 
 class Method:
@@ -125,13 +136,15 @@ class Method:
         call = CallContext(self.name)
         code = grpc.StatusCode.OK
         task = asyncio.current_task()
-        if task is not None:
-            self._drain.tasks.add(task)
         try:
             await self._enter(call, context)
+            self._drain.may_end(task)
             async with aclosing(self._behavior(self._admit(raw, call), context)) as responses:
                 async for response in responses:
+                    # Cancelled while grpc itself sends, a call would end without a word to its client.
+                    self._drain.must_not_end(task)
                     yield self._encode(response)
+                    self._drain.may_end(task)
         except BaseException as error:
             ended = self._drain.started and isinstance(error, asyncio.CancelledError)
             if ended and not context.cancelled():
@@ -141,8 +154,7 @@ class Method:
                 raise
             await context.abort_with_status(status)
         finally:
-            if task is not None:
-                self._drain.tasks.discard(task)
+            self._drain.must_not_end(task)
             self._leave(code, call)
 
     async def _serve_stream_stream(

@@ -214,10 +214,36 @@ async def test_a_stream_of_changes_ends_when_the_server_drains_so_that_clients_o
         assert (await stream.read()).text == "a"
         stopping = asyncio.create_task(server.stop())
         with pytest.raises(grpc.aio.AioRpcError) as raised:
-            await asyncio.wait_for(stream.read(), 5)
+            await asyncio.wait_for(stream.read(), 30)
         assert from_rpc_error(raised.value).kind is Kind.UNAVAILABLE
         assert raised.value.details() == "the server is stopping; open the stream again"
-        await asyncio.wait_for(stopping, 5)
+        await asyncio.wait_for(stopping, 30)
+
+
+class Flood:
+    """Sends without a pause: it is ended while grpc sends, most of the time."""
+
+    async def Do(self, request: Any, context: Any) -> AsyncIterator[Any]:
+        while True:
+            yield request
+            await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize("read", [1, 2, 3, 5, 8])
+async def test_a_stream_that_is_being_sent_ends_with_a_word_too(read: int) -> None:
+    described = Described(Access(**CHAT), stream=True)
+    async with door(described, Flood(), drain_seconds=60.0) as (server, call):
+        stream = call(described.Request(text="a"), metadata=bearer(INTERNAL))
+        for _ in range(read):
+            assert await stream.read() is not grpc.aio.EOF
+        stopping = asyncio.create_task(server.stop())
+        with pytest.raises(grpc.aio.AioRpcError) as raised:
+            async with asyncio.timeout(30):
+                while await stream.read() is not grpc.aio.EOF:
+                    pass
+        assert from_rpc_error(raised.value).kind is Kind.UNAVAILABLE
+        assert raised.value.details() == "the server is stopping; open the stream again"
+        await asyncio.wait_for(stopping, 30)
 
 
 async def test_a_stream_that_is_refused_sends_nothing() -> None:
