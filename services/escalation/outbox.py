@@ -70,6 +70,13 @@ TROUBLED_LOOK: Final = timedelta(minutes=15)
 # An earlier message of which nothing is heard for so long, while a later one asks, has lost its place in the
 # queue: it must not silence the rest.
 WAITS_FOR_EARLIER: Final = timedelta(minutes=30)
+# A queued message of which nothing was heard for so long since it was published may have lost its copy on
+# the queue (a broker whose data is gone): it is published again, which costs one claim where the copy only
+# waits in a long backlog. So in its first hours; later more rarely, and not for ever.
+COPY_LOST_AFTER: Final = timedelta(minutes=30)
+COPY_LOST_AFTER_LATER: Final = timedelta(hours=3)
+COPY_FIRST_HOURS: Final = timedelta(hours=2)
+COPY_LOOKED_FOR: Final = timedelta(days=2)
 # How old the last sign of life of a message may be that asks and has to wait.
 HEARD_EVERY: Final = timedelta(minutes=5)
 

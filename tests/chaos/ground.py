@@ -22,6 +22,7 @@ from services.cli.connection import open_stub
 from services.cli.demo import DOCUMENTS
 from services.cli.documents import read_document
 from tests.acceptance.installation import APP_SECRET, VERIFY_TOKEN, free_ports
+from tests.chaos.broken_queues import BrokenQueues
 from tests.chaos.disk import SmallDisk
 from tests.chaos.fleet import Fleet
 from tests.chaos.provider import ChaosProvider
@@ -59,6 +60,11 @@ class Ground:
     database: postgresql.PostgreSQL | None = None
     # Servers that are to stay down for now.
     down: set[str] = field(default_factory=set)
+    broken: BrokenQueues | None = None
+
+    def broken_queues(self) -> list[str]:
+        """What the broker cannot bring back."""
+        return self.broken.look() if self.broken is not None else []
 
     @property
     def servers(self) -> dict[str, rabbitmq.RabbitMQ | postgresql.PostgreSQL]:
@@ -143,7 +149,9 @@ def _servers(built: Ground, stack: contextlib.ExitStack) -> None:
     if broker_binary is None or database_binaries is None:
         raise RuntimeError("RabbitMQ and PostgreSQL must be installed (`make test` does it on Debian)")
     # Room for the broker's write-ahead file and for its alarm at 50 MB, which is to be reached too.
-    built.broker = rabbitmq.RabbitMQ(broker_binary, _disk(built, stack, "rabbitmq", 1024) / "node")
+    node = _disk(built, stack, "rabbitmq", 1024) / "node"
+    built.broker = rabbitmq.RabbitMQ(broker_binary, node)
+    built.broken = BrokenQueues(node / "server.log")
     stack.callback(built.broker.stop)
     built.database = postgresql.PostgreSQL(
         database_binaries, _disk(built, stack, "postgresql", 1024) / "cluster", survives_kill=True

@@ -103,6 +103,9 @@ def run(plan: Plan, say: Callable[[str], None] = print) -> Result:
         return Result(account, faults, text, problems)
 
 
+_BROKEN = "RabbitMQ cannot bring these queues back, a fault of its own log (docs/chaos.md): {}"
+
+
 async def _flow(
     built: Ground,
     plan: Plan,
@@ -147,6 +150,12 @@ async def _flow(
             await asyncio.sleep(_LOOK_SECONDS)
             if time.monotonic() - began > plan.longest and not over.is_set():
                 say(f"{time.monotonic() - began:6.0f} s  time is up after {feeder.accepted} messages")
+                over.set()
+                reached.set()
+                feeder.end()
+            broken = await asyncio.to_thread(built.broken_queues)
+            if broken and not over.is_set():
+                say(f"{time.monotonic() - began:6.0f} s  {_BROKEN.format(', '.join(broken))}")
                 over.set()
                 reached.set()
                 feeder.end()
@@ -216,6 +225,8 @@ def _problems(built: Ground, account: Account, feeder: Feeder) -> list[str]:
     found += [f"OUT OF ORDER {line}" for line in account.out_of_order]
     found += [f"NOT ON RECORD {line}" for line in account.strangers]
     found += [f"NO CUSTOMER'S {line}" for line in account.not_said_by_customers]
+    if broken := built.broken_queues():
+        found.append(_BROKEN.format(", ".join(broken)))
     deliveries = account.deliveries
     found += [f"MOVED BACKWARDS {line}" for line in deliveries.backwards]
     found += [f"NOT SO {line}{_way(built, line)}" for line in deliveries.unfounded]

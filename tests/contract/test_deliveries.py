@@ -12,6 +12,7 @@ from metachat.escalation.v1 import conversation_pb2, handoff_pb2, tenant_pb2
 
 from services.common.errors import Kind
 from services.escalation.channels.watch import ChannelWatch
+from services.escalation.store import deliveries
 from services.escalation.store.channel_schema import early_statuses
 from services.escalation.store.schema import events, handoffs, messages, outbox
 from tests.contract.escalation_server import TENANT, WHATSAPP, World, database_url, refused, until, world
@@ -158,6 +159,53 @@ async def test_a_status_that_crosses_with_the_answer_is_found_later(world: World
     await watch.sweep()
     left = await world.database.read(lambda c: c.execute(early_statuses.select()).all())
     assert left == []
+
+
+async def test_a_message_whose_copy_on_the_queue_was_lost_is_published_again(world: World) -> None:
+    outbound_id = await queued(world)
+
+    async def published() -> bool:
+        return (await world.rows(outbox))[0]["published_at"] is not None
+
+    await until(published)
+    first = (await world.rows(outbox))[0]["published_at"]
+    watch = ChannelWatch(world.database, world.clock, silence=None)
+
+    async def again() -> bool:
+        [row] = await world.rows(outbox)
+        return row["published_at"] is not None and row["published_at"] > first
+
+    world.clock.advance(29 * 60)
+    await watch.sweep()
+    assert not await again()
+    world.clock.advance(2 * 60)
+    await watch.sweep()
+    await until(again)
+    # Both copies may come: one of them is sent.
+    assert (await claim(world, outbound_id)).verdict == Claim.SEND
+    assert (await claim(world, outbound_id)).verdict == Claim.BUSY
+    await report(world, Report.SENT, outbound_id=outbound_id, attempt=1)
+    [row] = await world.rows(outbox)
+    world.clock.advance(31 * 60)
+    await watch.sweep()
+    assert (await world.rows(outbox))[0]["published_at"] == row["published_at"]
+
+
+async def test_a_copy_is_looked_for_more_rarely_later_and_not_for_ever(world: World) -> None:
+    await queued(world)
+
+    async def lost_after(created: timedelta, published: timedelta, heard: timedelta) -> bool:
+        now = world.clock.now()
+        at = {"created_at": now - created, "published_at": now - published, "updated_at": now - heard}
+        await world.database.write(lambda c: c.execute(outbox.update().values(**at)) and None)
+        return bool(await world.database.write(lambda c: deliveries.publish_lost_again(c, now, 10)))
+
+    minute, hour = timedelta(minutes=1), timedelta(hours=1)
+    assert await lost_after(hour, 31 * minute, 31 * minute)
+    assert not await lost_after(hour, 31 * minute, 5 * minute)  # it asked since
+    assert not await lost_after(3 * hour, hour, hour)
+    assert await lost_after(4 * hour, 3 * hour, 3 * hour)
+    assert not await lost_after(49 * hour, 40 * hour, 40 * hour)
 
 
 async def test_the_statuses_of_parts_count_only_when_they_fail(world: World) -> None:

@@ -1,5 +1,5 @@
 """Looks after what nobody else ends: attempts that ended unheard, hands elsewhere that fell silent, statuses
-that crossed with their messages. One process at a time does it.
+that crossed with their messages, messages whose copy on the queue was lost. One process at a time does it.
 """
 
 from __future__ import annotations
@@ -35,6 +35,11 @@ _GRACE: Final = timedelta(seconds=2)
 UNKNOWN: Final = Counter(
     "metachat_deliveries_unknown_total",
     "Attempts to send that ended without a report.",
+    registry=REGISTRY,
+)
+REPUBLISHED: Final = Counter(
+    "metachat_outbox_republished_total",
+    "Queued messages that were published again because nothing was heard of their copy.",
     registry=REGISTRY,
 )
 _log = get_logger(__name__)
@@ -104,6 +109,7 @@ class ChannelWatch:
         """Look once; how many attempts became unknown. What is not urgent is looked at every half minute."""
         count = await self._sweep_attempts()
         if self._clock.monotonic() >= self._slow_at:
+            await self._sweep_lost_copies()
             await self._sweep_statuses()
             await self._sweep_silence()
             self._slow_at = self._clock.monotonic() + _SLOW_SECONDS
@@ -129,6 +135,14 @@ class ChannelWatch:
             UNKNOWN.inc(count)
             _log.warning("attempts to send ended unheard", count=count)
         return count
+
+    async def _sweep_lost_copies(self) -> None:
+        count = await self._database.write(
+            partial(deliveries.publish_lost_again, now=self._clock.now(), limit=_PAGE)
+        )
+        if count:
+            REPUBLISHED.inc(count)
+            _log.warning("messages on the queue showed no sign of life: published again", count=count)
 
     async def _sweep_statuses(self) -> None:
         now = self._clock.now()

@@ -6,9 +6,28 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, RowMapping, delete, literal_column, select, tuple_
+from sqlalchemy import (
+    Connection,
+    RowMapping,
+    delete,
+    literal_column,
+    or_,
+    select,
+    tuple_,
+    update,
+)
 
-from services.escalation.outbox import PUT_ASIDE, Finding, State, expired, settle
+from services.escalation.outbox import (
+    COPY_FIRST_HOURS,
+    COPY_LOOKED_FOR,
+    COPY_LOST_AFTER,
+    COPY_LOST_AFTER_LATER,
+    PUT_ASIDE,
+    Finding,
+    State,
+    expired,
+    settle,
+)
 from services.escalation.store import conversations, outbox, records, wakeups
 from services.escalation.store.channel_schema import early_statuses
 from services.escalation.store.conversations import holding
@@ -75,6 +94,31 @@ def give_up_hearing(
             error_detail="the attempt ended without a report: the sender died or cannot reach us",
         )
         return True
+
+
+def publish_lost_again(connection: Connection, now: datetime, limit: int) -> int:
+    """Hand the relay once more what waits to be sent and has shown no sign of life since it was published.
+
+    Returns how many. A copy that is not lost, only late, is answered by its claim.
+    """
+    soon, later = now - COPY_LOST_AFTER, now - COPY_LOST_AFTER_LATER
+    lost = (
+        select(rows.c.id)
+        .where(
+            # See `unheard`.
+            rows.c.state == literal_column("'queued'"),
+            rows.c.published_at <= soon,
+            rows.c.updated_at <= soon,
+            rows.c.created_at > now - COPY_LOOKED_FOR,
+            or_(rows.c.created_at > now - COPY_FIRST_HOURS, rows.c.published_at <= later),
+        )
+        .order_by(rows.c.published_at)
+        .limit(limit)
+    )
+    count = connection.execute(update(rows).where(rows.c.id.in_(lost)).values(published_at=None)).rowcount
+    if count:
+        wakeups.wake(connection, wakeups.OUTBOX)
+    return count
 
 
 def queued_on(connection: Connection, *, tenant_id: str, channel: str, limit: int) -> Sequence[str]:
