@@ -48,6 +48,9 @@ class ChaosProvider(MetaServer):
         self.said: list[Said] = []
         self.lost = 0
         self.repeats = 0
+        # Says nothing of what is sent from now on: who waits for a person is told so every few minutes, and a
+        # run would never see the last word of it.
+        self.quiet = False
         # Words that are to be said and are not accepted yet.
         self.unsaid = 0
         self._seed = seed
@@ -84,7 +87,7 @@ class ChaosProvider(MetaServer):
         if not self.gateway:
             return Fate((), early=False)
         for word in planned.words:
-            if word.lost:
+            if word.lost or self.quiet:
                 self.lost += 1
                 continue
             self.unsaid += 1

@@ -193,6 +193,7 @@ def _drain(built: Ground, plan: Plan, feeder: Feeder, say: Callable[[str], None]
     while True:
         account = _count(built, feeder)
         left, queued = len(account.classes[NOWHERE]), records.waiting(built)
+        built.provider.quiet = not left
         unsaid = built.provider.unsaid + len(account.deliveries.unheeded)
         if not left and not queued and not unsaid:
             break

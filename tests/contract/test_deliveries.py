@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 from metachat.escalation.v1 import conversation_pb2, handoff_pb2, tenant_pb2
+from sqlalchemy import Connection, text
 
 from services.common.errors import Kind
 from services.escalation.channels.watch import ChannelWatch
+from services.escalation.outbox import State
 from services.escalation.store import deliveries
 from services.escalation.store.channel_schema import early_statuses
 from services.escalation.store.schema import events, handoffs, messages, outbox
@@ -161,6 +164,32 @@ async def test_a_status_that_crosses_with_the_answer_is_found_later(world: World
     assert left == []
 
 
+async def test_an_early_status_that_moves_on_while_it_is_taken_is_taken_as_it_is_then(world: World) -> None:
+    def keep(state: State, connection: Connection) -> None:
+        deliveries.keep_early(
+            connection,
+            TENANT,
+            channel="whatsapp",
+            provider_id="m_1",
+            state=state,
+            error_code="",
+            error_detail="",
+            now=world.clock.now(),
+        )
+
+    def keep_slowly(connection: Connection) -> None:
+        keep(State.DELIVERED, connection)
+        if connection.dialect.name == "postgresql":
+            connection.execute(text("SELECT pg_sleep(0.3)"))
+
+    await world.database.write(partial(keep, State.SENT))
+    keeping = asyncio.create_task(world.database.write(keep_slowly))
+    await asyncio.sleep(0.05)
+    taken = await world.database.write(lambda c: deliveries.early(c, TENANT, "whatsapp", "m_1"))
+    await keeping
+    assert taken is not None and taken["state"] == "delivered"
+
+
 async def test_a_message_whose_copy_on_the_queue_was_lost_is_published_again(world: World) -> None:
     outbound_id = await queued(world)
 
@@ -197,8 +226,13 @@ async def test_a_copy_is_looked_for_more_rarely_later_and_not_for_ever(world: Wo
     async def lost_after(created: timedelta, published: timedelta, heard: timedelta) -> bool:
         now = world.clock.now()
         at = {"created_at": now - created, "published_at": now - published, "updated_at": now - heard}
-        await world.database.write(lambda c: c.execute(outbox.update().values(**at)) and None)
-        return bool(await world.database.write(lambda c: deliveries.publish_lost_again(c, now, 10)))
+
+        def look(connection: Connection) -> int:
+            # In one unit: the relay is at work beside it.
+            connection.execute(outbox.update().values(**at))
+            return deliveries.publish_lost_again(connection, now, 10)
+
+        return bool(await world.database.write(look))
 
     minute, hour = timedelta(minutes=1), timedelta(hours=1)
     assert await lost_after(hour, 31 * minute, 31 * minute)

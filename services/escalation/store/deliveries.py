@@ -241,10 +241,11 @@ def report_attempt(
 def apply_early(connection: Connection, status: Row, now: datetime) -> bool:
     """Move the message of an early status on, now that it is known; whether anything changed."""
     here = status["tenant_id"], status["channel"], status["provider_message_id"]
-    if early(connection, *here) is None:
+    taken = early(connection, *here)
+    if taken is None:
         return False
     row = outbox.find(connection, here[0], channel=here[1], provider_id=here[2])
-    return row is not None and _apply(connection, row, status, now)
+    return row is not None and _apply(connection, row, taken, now)
 
 
 def _apply(connection: Connection, row: Row, status: Row, now: datetime) -> bool:
@@ -286,16 +287,20 @@ def keep_early(
 
 
 def early(connection: Connection, tenant_id: str, channel: str, provider_id: str) -> RowMapping | None:
-    """What was said of a message before we knew it, which is then forgotten."""
-    here = (
-        early_statuses.c.tenant_id == tenant_id,
-        early_statuses.c.channel == channel,
-        early_statuses.c.provider_message_id == provider_id,
+    """What was said of a message before we knew it, which is then forgotten.
+
+    In one statement: another unit may be moving it on.
+    """
+    taken = (
+        delete(early_statuses)
+        .where(
+            early_statuses.c.tenant_id == tenant_id,
+            early_statuses.c.channel == channel,
+            early_statuses.c.provider_message_id == provider_id,
+        )
+        .returning(*early_statuses.c)
     )
-    found = connection.execute(select(early_statuses).where(*here)).mappings().first()
-    if found is not None:
-        connection.execute(delete(early_statuses).where(*here))
-    return found
+    return connection.execute(taken).mappings().first()
 
 
 def overtaken(connection: Connection, limit: int) -> Sequence[RowMapping]:
