@@ -21,6 +21,11 @@ def main() -> int:
     parser.add_argument("--tenants", type=int, default=8)
     parser.add_argument("--partitions", type=int, default=1)
     parser.add_argument("--embedded", action="store_true", help="embedded queue and SQLite, no servers")
+    parser.add_argument(
+        "--last-page",
+        action="store_true",
+        help="fill the broker's disk to the last page, not to its alarm (RabbitMQ 3.10 may lose queues by it)",
+    )
     parser.add_argument("--shorter", type=float, default=1.0, help="factor on the length of each fault")
     parser.add_argument("--drain", type=float, default=600.0, help="seconds to wait for what is left")
     parser.add_argument("--minutes", type=float, default=None, help="write nothing new after so long")
@@ -33,6 +38,7 @@ def main() -> int:
         workers=chosen.workers,
         tenants=chosen.tenants,
         partitions=chosen.partitions,
+        last_page=chosen.last_page,
     )
     plan = Plan(
         seed,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import resource
+import shutil
 import subprocess
 from collections.abc import Iterable
 from pathlib import Path
@@ -27,12 +28,12 @@ class SmallDisk:
         except OSError:
             self.available = False
 
-    def fill(self) -> None:
-        """Leave not a page."""
+    def fill(self, leave: int = 0) -> None:
+        """Leave so many bytes; by default not a page."""
         # Where others have filled it already, not even the file can be made.
         with contextlib.suppress(OSError), self._filler.open("ab") as file:
             self._filler.chmod(0o600)
-            while True:
+            while not leave or shutil.disk_usage(self._folder).free > leave:
                 file.write(b"\0" * 65536)
                 file.flush()
 

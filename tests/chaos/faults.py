@@ -10,6 +10,8 @@ from tests.chaos.ground import Ground
 from tests.chaos.schedule import Blow, Fault
 
 _SLOW_SECONDS = 0.15
+# Bytes. Below the broker's limit (tests/servers/rabbitmq.py), with room for what it writes until it looks.
+_BELOW_ALARM = 40_000_000
 
 
 def blows(built: Ground) -> list[Blow]:
@@ -32,7 +34,9 @@ def _blows(built: Ground) -> Iterator[Blow]:
         yield Blow("silence", wire)
         yield Blow("slow", wire)
     for name, small in built.disks.items():
-        if small.available or built.broker is None:
+        if name == "rabbitmq" and small.available and not built.shape.last_page:
+            yield Blow("disk alarm", name)
+        elif small.available or built.broker is None:
             yield Blow("disk full", name)
     for kind in ("5xx", "429", "resets before", "resets after", "silent"):
         yield Blow(f"provider {kind}", "provider")
@@ -64,6 +68,9 @@ def strike(built: Ground, fault: Fault) -> Callable[[], None]:
             case _:
                 wire.slow(_SLOW_SECONDS)
         return wire.heal
+    if kind == "disk alarm":
+        built.disks[target].fill(leave=_BELOW_ALARM)
+        return built.disks[target].free
     if kind == "disk full":
         return _fill(built, target)
     built.provider.mode = kind.removeprefix("provider ")

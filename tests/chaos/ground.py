@@ -43,6 +43,8 @@ class Shape:
     tenants: int = 8
     visibility: float = 8.0
     partitions: int = 1
+    # Fill the broker's disk to the last page, not to its alarm: RabbitMQ 3.10 may lose queues by it.
+    last_page: bool = False
 
 
 @dataclass

@@ -14,6 +14,7 @@ _SECONDS = {
     "silence": (3.0, 12.0),
     "slow": (3.0, 8.0),
     "disk full": (3.0, 8.0),
+    "disk alarm": (5.0, 10.0),
     "provider 5xx": (2.0, 6.0),
     "provider 429": (2.0, 6.0),
     "provider resets before": (1.0, 4.0),
