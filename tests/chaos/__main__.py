@@ -24,7 +24,7 @@ def main() -> int:
     parser.add_argument(
         "--last-page",
         action="store_true",
-        help="fill the broker's disk to the last page, not to its alarm (RabbitMQ 3.10 may lose queues by it)",
+        help="fill the broker's disk to the last page, not to its alarm (RabbitMQ 3.10 may lose queues)",
     )
     parser.add_argument("--shorter", type=float, default=1.0, help="factor on the length of each fault")
     parser.add_argument("--drain", type=float, default=600.0, help="seconds to wait for what is left")
