@@ -376,5 +376,6 @@ async def test_a_tenant_is_made_tried_and_opened_to_people(console: ConsoleBrows
     await dialog.get_by_role("button", name="Add a person").click()
     await expect(page.get_by_role("rowheader", name="Lea Novak")).to_be_visible()
     await picture(page, "access")
-    # The focus is back where the dialog was opened.
+    # The focus is back where the dialog was opened, once it and its own button of that name are gone.
+    await expect(dialog).to_have_count(0)
     await expect(page.get_by_role("button", name="Add a person")).to_be_focused()

@@ -1,8 +1,8 @@
 """Queues that a RabbitMQ node could not bring back, by its log.
 
-A disk that is full to the last page can leave a hole in the log of a quorum queue between its segments and
-the write-ahead file; RabbitMQ 3.10 then refuses everything for that queue, however often the node is started.
-Nothing of ours can end that, so a run in which it happens says so instead of waiting.
+A disk that is full to the last page can leave a quorum queue with a hole in its log, or with an empty
+configuration; RabbitMQ 3.10 then refuses everything for it, however often the node is started. Nothing of
+ours can end that, so a run in which it happens says so instead of waiting.
 """
 
 from __future__ import annotations

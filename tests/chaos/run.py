@@ -21,6 +21,7 @@ from tests.chaos.schedule import Fault, schedule
 from tests.chaos.traffic import Feeder, conversations
 from tests.servers.process import accepts
 
+_BROKEN = "RabbitMQ cannot bring these queues back (docs/chaos.md): {}"
 _STANDSTILL_SECONDS = 15.0
 _ALLOWANCE = 100
 _LOOK_SECONDS = 1.0
@@ -103,9 +104,6 @@ def run(plan: Plan, say: Callable[[str], None] = print) -> Result:
         return Result(account, faults, text, problems)
 
 
-_BROKEN = "RabbitMQ cannot bring these queues back, a fault of its own log (docs/chaos.md): {}"
-
-
 async def _flow(
     built: Ground,
     plan: Plan,
@@ -144,21 +142,21 @@ async def _flow(
             busy[fault.blow.target] = task = asyncio.create_task(suffer(fault))
             ended.append(task)
 
+    def end(why: str) -> None:
+        say(f"{time.monotonic() - began:6.0f} s  {why}")
+        over.set()
+        reached.set()
+        feeder.end()
+
     async def look() -> None:
         moved = time.monotonic()
         while True:
             await asyncio.sleep(_LOOK_SECONDS)
             if time.monotonic() - began > plan.longest and not over.is_set():
-                say(f"{time.monotonic() - began:6.0f} s  time is up after {feeder.accepted} messages")
-                over.set()
-                reached.set()
-                feeder.end()
+                end(f"time is up after {feeder.accepted} messages")
             broken = await asyncio.to_thread(built.broken_queues)
             if broken and not over.is_set():
-                say(f"{time.monotonic() - began:6.0f} s  {_BROKEN.format(', '.join(broken))}")
-                over.set()
-                reached.set()
-                feeder.end()
+                end(_BROKEN.format(", ".join(broken)))
             try:
                 now = await asyncio.to_thread(_done, built)
             except Exception:

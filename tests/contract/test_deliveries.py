@@ -4,19 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from datetime import timedelta
-from functools import partial
 from typing import Any
 
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 from metachat.escalation.v1 import conversation_pb2, handoff_pb2, tenant_pb2
-from sqlalchemy import Connection, text
 
 from services.common.errors import Kind
 from services.escalation.channels.watch import ChannelWatch
-from services.escalation.outbox import State
-from services.escalation.store import deliveries
-from services.escalation.store.channel_schema import early_statuses
 from services.escalation.store.schema import events, handoffs, messages, outbox
 from tests.contract.escalation_server import TENANT, WHATSAPP, World, database_url, refused, until, world
 from tests.contract.test_conversations_delivery import Claim, Report, claim, queued, report
@@ -130,116 +125,6 @@ async def test_deliveries_are_listed_in_pages_the_newest_first(world: World) -> 
     async with refused() as errors:
         await listed(world, page_token="nonsense")
     assert errors[0].kind is Kind.INVALID
-
-
-async def test_a_status_that_overtakes_the_answer_to_the_send_is_remembered(world: World) -> None:
-    outbound_id = await queued(world)
-    await claim(world, outbound_id)
-    for state in (Report.READ, Report.DELIVERED):
-        early = await report(world, state, channel=WHATSAPP, provider_message_id="m_1")
-        assert early.unknown_message
-    await report(world, Report.SENT, outbound_id=outbound_id, attempt=1, provider_message_id="m_1")
-    assert (await world.rows(outbox))[0]["state"] == "read"
-
-
-async def test_a_status_that_crosses_with_the_answer_is_found_later(world: World) -> None:
-    outbound_id = await queued(world)
-    await claim(world, outbound_id)
-    await report(world, Report.SENT, outbound_id=outbound_id, attempt=1, provider_message_id="m_1")
-    row = {
-        "tenant_id": TENANT,
-        "channel": "whatsapp",
-        "provider_message_id": "m_1",
-        "state": "delivered",
-        "created_at": world.clock.now(),
-    }
-    stray = {**row, "provider_message_id": "of another tool"}
-    await world.database.write(lambda c: c.execute(early_statuses.insert(), [row, stray]) and None)
-    watch = ChannelWatch(world.database, world.clock, silence=None)
-    await watch.sweep()
-    assert (await world.rows(outbox))[0]["state"] == "delivered"
-    world.clock.advance(2 * 3600)
-    await watch.sweep()
-    left = await world.database.read(lambda c: c.execute(early_statuses.select()).all())
-    assert left == []
-
-
-async def test_an_early_status_that_moves_on_while_it_is_taken_is_taken_as_it_is_then(world: World) -> None:
-    def keep(state: State, connection: Connection) -> None:
-        deliveries.keep_early(
-            connection,
-            TENANT,
-            channel="whatsapp",
-            provider_id="m_1",
-            state=state,
-            error_code="",
-            error_detail="",
-            now=world.clock.now(),
-        )
-
-    def keep_slowly(connection: Connection) -> None:
-        keep(State.DELIVERED, connection)
-        if connection.dialect.name == "postgresql":
-            connection.execute(text("SELECT pg_sleep(0.3)"))
-
-    await world.database.write(partial(keep, State.SENT))
-    keeping = asyncio.create_task(world.database.write(keep_slowly))
-    await asyncio.sleep(0.05)
-    taken = await world.database.write(lambda c: deliveries.early(c, TENANT, "whatsapp", "m_1"))
-    await keeping
-    assert taken is not None and taken["state"] == "delivered"
-
-
-async def test_a_message_whose_copy_on_the_queue_was_lost_is_published_again(world: World) -> None:
-    outbound_id = await queued(world)
-
-    async def published() -> bool:
-        return (await world.rows(outbox))[0]["published_at"] is not None
-
-    await until(published)
-    first = (await world.rows(outbox))[0]["published_at"]
-    watch = ChannelWatch(world.database, world.clock, silence=None)
-
-    async def again() -> bool:
-        [row] = await world.rows(outbox)
-        return row["published_at"] is not None and row["published_at"] > first
-
-    world.clock.advance(29 * 60)
-    await watch.sweep()
-    assert not await again()
-    world.clock.advance(2 * 60)
-    await watch.sweep()
-    await until(again)
-    # Both copies may come: one of them is sent.
-    assert (await claim(world, outbound_id)).verdict == Claim.SEND
-    assert (await claim(world, outbound_id)).verdict == Claim.BUSY
-    await report(world, Report.SENT, outbound_id=outbound_id, attempt=1)
-    [row] = await world.rows(outbox)
-    world.clock.advance(31 * 60)
-    await watch.sweep()
-    assert (await world.rows(outbox))[0]["published_at"] == row["published_at"]
-
-
-async def test_a_copy_is_looked_for_more_rarely_later_and_not_for_ever(world: World) -> None:
-    await queued(world)
-
-    async def lost_after(created: timedelta, published: timedelta, heard: timedelta) -> bool:
-        now = world.clock.now()
-        at = {"created_at": now - created, "published_at": now - published, "updated_at": now - heard}
-
-        def look(connection: Connection) -> int:
-            # In one unit: the relay is at work beside it.
-            connection.execute(outbox.update().values(**at))
-            return deliveries.publish_lost_again(connection, now, 10)
-
-        return bool(await world.database.write(look))
-
-    minute, hour = timedelta(minutes=1), timedelta(hours=1)
-    assert await lost_after(hour, 31 * minute, 31 * minute)
-    assert not await lost_after(hour, 31 * minute, 5 * minute)  # it asked since
-    assert not await lost_after(3 * hour, hour, hour)
-    assert await lost_after(4 * hour, 3 * hour, 3 * hour)
-    assert not await lost_after(49 * hour, 40 * hour, 40 * hour)
 
 
 async def test_the_statuses_of_parts_count_only_when_they_fail(world: World) -> None:
