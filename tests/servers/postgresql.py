@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 import signal
+import subprocess
 from pathlib import Path
 
 from tests.servers.process import ServerProcess, accepts, free_port, run_as, unprivileged
@@ -41,6 +42,7 @@ class PostgreSQL:
         user = unprivileged()
         if user is not None:
             os.chown(folder, user.pw_uid, user.pw_gid)
+        self._asks = binaries / "pg_isready"
         self.port = free_port()
         self.url = f"postgresql://metachat@127.0.0.1:{self.port}/postgres"
         environment = {
@@ -98,7 +100,16 @@ class PostgreSQL:
         return self._server
 
     def wait(self) -> None:
-        self._server.wait_until(lambda: accepts(self.port), seconds=60)
+        self._server.wait_until(self._ready, seconds=60)
+
+    def _ready(self) -> bool:
+        """Its port is open before it takes connections: until then it answers that it is starting up."""
+        if not accepts(self.port):
+            return False
+        if not self._asks.exists():
+            return True
+        asked = [self._asks, "--quiet", "--host", "127.0.0.1", "--port", str(self.port)]
+        return subprocess.run(asked, check=False).returncode == 0
 
     def stop(self) -> None:
         self._server.stop()
