@@ -108,7 +108,7 @@ class PostgreSQL:
             return False
         if not self._asks.exists():
             return True
-        asked = [self._asks, "--quiet", "--host", "127.0.0.1", "--port", str(self.port)]
+        asked = [str(self._asks), "--quiet", "--host", "127.0.0.1", "--port", str(self.port)]
         return subprocess.run(asked, check=False).returncode == 0
 
     def stop(self) -> None:
